@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Everything that is built goes below build/. What the kernel builds is in
+# Kbuild; this file is for people.
+
+# The kernel to build the module for: by default the test host's, which is
+# fetched when it is missing.
+TESTHOST := tools/testhost/testhost
+KDIR ?= $(shell $(TESTHOST) kdir 6.12)
+
+DESTDIR ?=
+PREFIX ?= /usr/local
+BUILD := build
+
+CFLAGS ?= -O2 -g
+USER_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Iinclude/uapi $(CFLAGS)
+
+VERSION := $(shell sed -n 's/^MODULE_VERSION("\(.*\)");/\1/p' src/main.c)
+
+.DEFAULT_GOAL := all
+.PHONY: all module tool selftests unit demo check lint lint-selftest bench install clean help
+
+help:	## list the targets
+	@echo "Targets (KDIR=... chooses the kernel, default: the test host's 6.12):"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | sort | expand -t 18
+
+all: module tool selftests	## the module, the tool and the selftests
+
+# --- the module -----------------------------------------------------------
+#
+# Kbuild writes its objects beside the sources that it finds, so it is shown a
+# tree of links, one for each kernel release.
+
+MODULE_SOURCES := Kbuild src arch include
+
+module: release = $(shell cat $(KDIR)/include/config/kernel.release)
+module: out = $(BUILD)/$(release)
+module:	## dragonfly.ko, in build/RELEASE/
+	@test -f "$(KDIR)/include/config/kernel.release" || \
+		{ echo "make: $(KDIR) is no place to build modules against" >&2; exit 1; }
+	@mkdir -p $(out)
+	@find $(out) -xtype l -delete
+	@for f in $(MODULE_SOURCES); do cp -rsf $(CURDIR)/$$f $(out)/; done
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/$(out) $(KBUILD_FLAGS) modules
+
+# The module's type information for BPF needs pahole; without it the kernel's
+# own makefile fails where it could do without.
+KBUILD_FLAGS ?= W=1
+KBUILD_FLAGS += $(if $(shell command -v pahole),,CONFIG_DEBUG_INFO_BTF_MODULES=)
+
+# --- user space -----------------------------------------------------------
+
+TOOL_SOURCES := $(wildcard tools/dragonfly/*.c)
+TOOL_HEADERS := $(wildcard tools/dragonfly/*.h) include/uapi/linux/dragonfly.h
+
+tool: $(BUILD)/dragonfly	## the command-line tool
+
+$(BUILD)/dragonfly: $(TOOL_SOURCES) $(TOOL_HEADERS) src/main.c
+	@mkdir -p $(@D)
+	$(CC) $(USER_CFLAGS) -DVERSION='"$(VERSION)"' -o $@ $(TOOL_SOURCES)
+
+# kselftest's harness comes with the kernel's sources only.
+KSELFTEST = $(shell $(TESTHOST) source)/tools/testing/selftests
+
+SELFTESTS := $(patsubst selftests/%.c,$(BUILD)/selftests/%,$(wildcard selftests/*.c))
+UNIT_TESTS := $(patsubst selftests/unit/%.c,$(BUILD)/unit/%,$(wildcard selftests/unit/*.c))
+
+selftests: $(SELFTESTS) $(UNIT_TESTS)	## the tests, in build/selftests/ and build/unit/
+
+$(BUILD)/selftests/%: selftests/%.c $(wildcard selftests/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(USER_CFLAGS) -I$(KSELFTEST) -o $@ $<
+
+# Unit tests compile a file of the module into themselves, with the kernel's
+# own headers where those are fit for user space.
+$(BUILD)/unit/%: selftests/unit/%.c $(wildcard selftests/unit/shim/*/*.h arch/x86/vmx/*)
+	@mkdir -p $(@D)
+	$(CC) $(USER_CFLAGS) -I. -Iselftests/unit/shim -I$(KSELFTEST) -I$(KSELFTEST)/../../include \
+		-I$(KSELFTEST)/../../../arch/x86/include -o $@ $<
+
+unit: $(UNIT_TESTS)	## run the tests of pure logic, on this machine
+	@status=0; for t in $(UNIT_TESTS); do $$t || status=1; done; exit $$status
+
+# --- running it -----------------------------------------------------------
+
+demo:	## boot a test host with Dragonfly and show what it has
+	@tools/demo
+
+check:	## build, lint, unit tests, and every selftest in test hosts
+	@selftests/check
+
+lint:	## every static checker; no warning is too small
+	@tools/lint/lint
+
+lint-selftest:	## prove that each checker finds a seeded bug
+	@tools/lint/selftest
+
+bench:	## measure against KVM
+	@echo "nothing to measure yet: there are no guests"
+
+# --- installing -----------------------------------------------------------
+
+install: module tool	## into DESTDIR: the module for KDIR, the tool, its man page, the udev rule
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/$(BUILD)/$(shell cat $(KDIR)/include/config/kernel.release) \
+		$(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) modules_install
+	install -D -m 0755 $(BUILD)/dragonfly $(DESTDIR)$(PREFIX)/bin/dragonfly
+	install -D -m 0644 Documentation/dragonfly.1 $(DESTDIR)$(PREFIX)/share/man/man1/dragonfly.1
+	install -D -m 0644 tools/udev/60-dragonfly.rules $(DESTDIR)/usr/lib/udev/rules.d/60-dragonfly.rules
+
+clean:	## remove build/
+	rm -rf $(BUILD)

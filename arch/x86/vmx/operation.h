@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * VMX operation: entering and leaving it on a CPU, and the instructions that
+ * manage a VMCS (SDM, "VMX Instruction Reference").
+ *
+ * The instructions return 0, or -EIO for VMfail, or -EFAULT for a fault.
+ */
+#ifndef DF_VMX_OPERATION_H
+#define DF_VMX_OPERATION_H
+
+#include <linux/errno.h>
+#include <linux/types.h>
+#include <asm/asm.h>
+#include <asm/vmx.h>
+
+#include "features.h"
+
+/*
+ * The first word of a VMXON region and of a VMCS is the revision that the CPU
+ * reports; the rest is the CPU's own.
+ */
+struct vmx_region {
+	u32 revision;
+	u32 abort;
+	u8 data[4096 - 2 * sizeof(u32)];
+};
+
+/**
+ * vmx_read_capabilities() - the capability MSRs of this CPU
+ * @caps: filled in
+ *
+ * Context: Any; the caller stays on the CPU that it means.
+ */
+void vmx_read_capabilities(struct vmx_capabilities *caps);
+
+/**
+ * vmx_region_alloc() - a page for VMXON or a VMCS
+ * @node: the memory node of the CPU that will use it
+ * @caps: the CPU's capabilities
+ *
+ * Context: Process context, may sleep.
+ * Return: the page with its revision set, or NULL. Free with vmx_region_free().
+ */
+struct vmx_region *vmx_region_alloc(int node, const struct vmx_capabilities *caps);
+void vmx_region_free(struct vmx_region *region);
+
+/**
+ * vmx_enter_operation() - put this CPU into VMX root operation
+ * @region: its VMXON region
+ *
+ * Context: Interrupts off until vmx_leave_operation().
+ * Return: 0, -EBUSY if another hypervisor holds VMX here, or what VMXON says.
+ */
+int vmx_enter_operation(struct vmx_region *region);
+void vmx_leave_operation(void);
+
+/* An instruction with a physical address in memory as its operand. */
+#define VMX_INSTRUCTION(insn, pa) do {					\
+	asm goto("1: " insn " %[addr]\n\t"				\
+		 "jna %l[vmfail]\n\t"					\
+		 _ASM_EXTABLE(1b, %l[fault])				\
+		 : : [addr] "m" (pa) : "cc", "memory" : vmfail, fault);	\
+	return 0;							\
+vmfail:									\
+	return -EIO;							\
+fault:									\
+	return -EFAULT;							\
+} while (0)
+
+static inline int vmxon(u64 pa)
+{
+	VMX_INSTRUCTION("vmxon", pa);
+}
+
+static inline int vmclear(u64 pa)
+{
+	VMX_INSTRUCTION("vmclear", pa);
+}
+
+static inline int vmptrld(u64 pa)
+{
+	VMX_INSTRUCTION("vmptrld", pa);
+}
+
+static inline int vmxoff(void)
+{
+	asm goto("1: vmxoff\n\t"
+		 "jna %l[vmfail]\n\t"
+		 _ASM_EXTABLE(1b, %l[fault])
+		 : : : "cc", "memory" : vmfail, fault);
+	return 0;
+vmfail:
+	return -EIO;
+fault:
+	return -EFAULT;
+}
+
+static inline int vmwrite(enum vmcs_field field, unsigned long value)
+{
+	asm goto("1: vmwrite %[value], %[field]\n\t"
+		 "jna %l[vmfail]\n\t"
+		 _ASM_EXTABLE(1b, %l[fault])
+		 : : [field] "r" ((unsigned long)field), [value] "rm" (value)
+		 : "cc" : vmfail, fault);
+	return 0;
+vmfail:
+	return -EIO;
+fault:
+	return -EFAULT;
+}
+
+/* Only in VMX operation: it has no way to tell of a fault. */
+static inline int vmread(enum vmcs_field field, unsigned long *value)
+{
+	bool vmfail;
+
+	asm volatile("vmread %[field], %[value]"
+		     : [value] "=rm" (*value), "=@ccna" (vmfail)
+		     : [field] "r" ((unsigned long)field));
+	return vmfail ? -EIO : 0;
+}
+
+#endif

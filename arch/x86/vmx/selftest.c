@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/irqflags.h>
+#include <linux/mm.h>
+#include <linux/smp.h>
+#include <linux/topology.h>
+
+#include "operation.h"
+#include "selftest.h"
+
+/* Nothing in particular: a value that no reset leaves behind. */
+#define PATTERN		0x1db710641db71064UL
+
+static int try_vmcs(struct vmx_region *vmcs, const char **step)
+{
+	unsigned long value = 0;
+	int err;
+
+	*step = "VMCLEAR";
+	err = vmclear(__pa(vmcs));
+	if (err)
+		return err;
+
+	*step = "VMPTRLD";
+	err = vmptrld(__pa(vmcs));
+	if (err)
+		return err;
+
+	*step = "VMWRITE";
+	err = vmwrite(GUEST_RIP, PATTERN);
+	if (!err) {
+		*step = "VMREAD";
+		err = vmread(GUEST_RIP, &value);
+	}
+	if (!err && value != PATTERN)
+		err = -EIO;
+
+	/* Whatever happened: the CPU must not write to this page any more. */
+	if (vmclear(__pa(vmcs)) && !err) {
+		*step = "VMCLEAR";
+		err = -EIO;
+	}
+	return err;
+}
+
+int vmx_selftest(const struct vmx_capabilities *caps, const char **step)
+{
+	struct vmx_region *vmxon_region, *vmcs;
+	unsigned long flags;
+	int err = -ENOMEM;
+
+	*step = "allocation";
+	vmxon_region = vmx_region_alloc(numa_node_id(), caps);
+	vmcs = vmx_region_alloc(numa_node_id(), caps);
+	if (!vmxon_region || !vmcs)
+		goto out;
+
+	local_irq_save(flags);
+	*step = "VMXON";
+	err = vmx_enter_operation(vmxon_region);
+	if (!err) {
+		err = try_vmcs(vmcs, step);
+		vmx_leave_operation();
+	}
+	local_irq_restore(flags);
+out:
+	vmx_region_free(vmcs);
+	vmx_region_free(vmxon_region);
+	return err;
+}

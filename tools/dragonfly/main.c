@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * dragonfly - drive the hypervisor from the command line
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "dragonfly.h"
+
+static const struct {
+	const char *name;
+	int (*main)(int argc, char **argv);
+	const char *help;
+} verbs[] = {
+	{ "doctor", doctor__main, "does this host have what it takes" },
+};
+
+#define NR_VERBS (sizeof(verbs) / sizeof(verbs[0]))
+
+static void usage(FILE *out)
+{
+	fprintf(out, "usage: dragonfly VERB [OPTION]...\n\n");
+	for (size_t i = 0; i < NR_VERBS; i++)
+		fprintf(out, "  %-12s %s\n", verbs[i].name, verbs[i].help);
+	fprintf(out, "\n  --help       this, or with a verb its own\n"
+		     "  --version    the version of the tool\n");
+}
+
+int main(int argc, char **argv)
+{
+	const char *verb = argc > 1 ? argv[1] : "";
+
+	if (!strcmp(verb, "--help") || !strcmp(verb, "-h") || !strcmp(verb, "help")) {
+		usage(stdout);
+		return STATUS_OK;
+	}
+	if (!strcmp(verb, "--version")) {
+		printf("dragonfly %s\n", VERSION);
+		return STATUS_OK;
+	}
+	for (size_t i = 0; i < NR_VERBS; i++)
+		if (!strcmp(verb, verbs[i].name))
+			return verbs[i].main(argc - 1, argv + 1);
+
+	if (*verb)
+		fprintf(stderr, "dragonfly: there is no verb '%s'; see dragonfly --help\n", verb);
+	else
+		usage(stderr);
+	return STATUS_USAGE;
+}
