@@ -6,7 +6,7 @@
  *                                      memory from BOOT_KERNEL_BASE on, and
  *                                      print the PVH entry and the first free
  *                                      address behind the kernel, in decimal
- *   bootimage page ENTRY INITRD_ADDR INITRD_SIZE FEAT_CTL CMDLINE OUT
+ *   bootimage page ENTRY INITRD_ADDR INITRD_SIZE CMDLINE OUT
  *                                      write the boot page (layout.h)
  *
  * An uncompressed kernel that is in place before the first instruction saves
@@ -165,9 +165,8 @@ static int flatten(const char *path, const char *out)
 static int boot_page(char **arg)
 {
 	static uint8_t page[BOOT_PAGE_SIZE];
-	const char *cmdline = arg[4];
+	const char *cmdline = arg[3];
 	uint32_t entry = strtoul(arg[0], NULL, 0);
-	uint32_t feat_ctl = strtoul(arg[3], NULL, 0);
 	struct modlist_entry initrd = {
 		.paddr = strtoull(arg[1], NULL, 0),
 		.size = strtoull(arg[2], NULL, 0),
@@ -187,18 +186,17 @@ static int boot_page(char **arg)
 	memcpy(page + BOOT_START_INFO, &info, sizeof(info));
 	memcpy(page + BOOT_MODLIST, &initrd, sizeof(initrd));
 	memcpy(page + BOOT_ENTRY, &entry, sizeof(entry));
-	memcpy(page + BOOT_FEAT_CTL, &feat_ctl, sizeof(feat_ctl));
 	strcpy((char *)page + BOOT_CMDLINE, cmdline);
-	return write_file(arg[5], page, sizeof(page));
+	return write_file(arg[4], page, sizeof(page));
 }
 
 int main(int argc, char **argv)
 {
 	if (argc == 4 && !strcmp(argv[1], "flatten"))
 		return flatten(argv[2], argv[3]);
-	if (argc == 8 && !strcmp(argv[1], "page"))
+	if (argc == 7 && !strcmp(argv[1], "page"))
 		return boot_page(argv + 2);
 	fprintf(stderr, "usage: bootimage flatten VMLINUX OUT\n"
-			"       bootimage page ENTRY INITRD_ADDR INITRD_SIZE FEAT_CTL CMDLINE OUT\n");
+			"       bootimage page ENTRY INITRD_ADDR INITRD_SIZE CMDLINE OUT\n");
 	return 2;
 }

@@ -17,7 +17,6 @@
 #define BOOT_MEMMAP_ENTRIES	0x030	/* start_info.memmap_entries */
 #define BOOT_MODLIST		0x040
 #define BOOT_ENTRY		0x080	/* u32: the kernel's 32-bit PVH entry */
-#define BOOT_FEAT_CTL		0x084	/* u32: IA32_FEATURE_CONTROL, 0 to leave */
 #define BOOT_MEMMAP		0x100	/* filled in by pvhboot.S from E820 */
 #define BOOT_MEMMAP_MAX		32
 #define BOOT_CMDLINE		0x800

@@ -14,7 +14,6 @@
 
 #define E820_ENTRY_SIZE		24
 #define E820_SMAP		0x534d4150
-#define MSR_IA32_FEAT_CTL	0x3a
 #define BOOT_SEG		(BOOT_PAGE >> 4)
 
 	.code16
@@ -50,14 +49,6 @@ ranges_done:
 	cli
 	movw	%bp, %es:BOOT_MEMMAP_ENTRIES
 
-	/* A firmware that locks VMX away, for the refusal tests. */
-	movl	%es:BOOT_FEAT_CTL, %eax
-	testl	%eax, %eax
-	jz	1f
-	xorl	%edx, %edx
-	movl	$MSR_IA32_FEAT_CTL, %ecx
-	wrmsr
-1:
 	inb	$0x92, %al			/* A20 on */
 	orb	$2, %al
 	andb	$0xfe, %al

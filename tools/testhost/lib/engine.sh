@@ -36,7 +36,7 @@ parse_run() {
 			return
 			;;
 		--vmx-locked)
-			feat_ctl=1
+			bios=BIOS-vmx-locked
 			shift
 			continue
 			;;
@@ -90,7 +90,7 @@ check_run() {
 		[[ $arg =~ ^[A-Za-z0-9_.]+=[^[:space:]]*$ ]] || bad_usage "'$arg' is no module parameter (A=B)"
 		[ "$with" != none ] || bad_usage "--module-arg needs --with dragonfly or --with kvm"
 	done
-	if [ -n "$feat_ctl" ] && [ "$engine" != bochs ]; then
+	if [ "$bios" != "$BOCHS_BIOS" ] && [ "$engine" != bochs ]; then
 		bad_usage "--vmx-locked works on Bochs only"
 	fi
 	[ "$mode" = shell ] || [ ${#command[@]} -gt 0 ] || bad_usage "there is no command to run (after --)"
@@ -120,12 +120,12 @@ prepare_bochs() {
 	: "${cpu_model:=tigerlake}"
 	check_bochs_model "$cpu_model"
 	read -r entry next <"$kernel/boot"
-	"$tools/bootimage" page "$entry" "$next" "$(stat -c %s "$dir/initrd")" "${feat_ctl:-0}" \
+	"$tools/bootimage" page "$entry" "$next" "$(stat -c %s "$dir/initrd")" \
 		"$HOST_CMDLINE$append" "$dir/page" || die "the kernel's command line is too long"
 	emulator=(env "BXSHARE=$bochs" "$bochs/bochs" -q -f "$HERE/bochs/bochsrc" -log "$dir/emulator.log"
 		"cpu: model=$cpu_model, count=$cpus, ips=$BOCHS_CLOCK, reset_on_triple_fault=0"
 		"memory: guest=$mem, host=$((mem < BOCHS_HOST_MIB ? mem : BOCHS_HOST_MIB))"
-		"romimage: file=$bochs/BIOS-bochs-latest"
+		"romimage: file=$bochs/$bios"
 		"vgaromimage: file=$bochs/vgabios.bin"
 		"floppya: 1_44=$tools/boot.img, status=inserted, write_protected=1"
 		"optramimage1: file=$kernel/vmlinux.flat, address=0x1000000"
@@ -160,7 +160,7 @@ default_log() {
 
 cmd_run() {
 	local mode=$1 engine=auto kernel_name=6.12 cpu_model='' cpus=1 mem=2048 with=none timeout=600 log=''
-	local module_args=() kmods=() added=() command=() append='' feat_ctl=''
+	local module_args=() kmods=() added=() command=() append='' bios=$BOCHS_BIOS
 	local bochs tools kernel release dir emulator status=0 flags
 
 	shift

@@ -20,8 +20,10 @@ BOCHS_CONFIGURE=(
 	"CFLAGS=-O3 -pipe" "CXXFLAGS=-O3 -pipe"
 )
 
+BOCHS_BIOS=BIOS-bochs-latest
+
 bochs_dir() {
-	echo "$CACHE/bochs-$({ echo "$BOCHS_SHA256 ${BOCHS_CONFIGURE[*]}"; cat "$HERE"/bochs/*.patch; } | digest -)"
+	echo "$CACHE/bochs-$({ echo "$BOCHS_SHA256 ${BOCHS_CONFIGURE[*]} vmx-locked"; cat "$HERE"/bochs/*.patch; } | digest -)"
 }
 
 fetch_bochs_source() {
@@ -39,6 +41,15 @@ fetch_bochs_source() {
 		>"$CACHE/work/fetch.log" 2>&1 ||
 		{ rm -f "$tarball.part"; die "cannot fetch the sources of Bochs: $(grep -m1 '^E:' "$CACHE/work/fetch.log")"; }
 	mv "$tarball.part" "$tarball"
+}
+
+# A firmware whose set-up has VMX disabled: where the BIOS sets bits 0 (lock)
+# and 2 (VMX) of IA32_FEATURE_CONTROL, for the first CPU and for the others,
+# this one sets the lock alone.
+lock_vmx_in_bios() {
+	LC_ALL=C sed 's/\(\xb9\x3a\x00\x00\x00\x0f\x32\x83\xc8\)\x05/\1\x01/g
+		s/\(\xb9\x3a\x00\x00\x00\x0f\x32\x66\x83\xc8\)\x05/\1\x01/g' "$1" >"$2"
+	[ "$(cmp -l "$1" "$2" | wc -l)" -eq 2 ] || die "${1##*/} does not set IA32_FEATURE_CONTROL as expected"
 }
 
 part_bochs() {
@@ -67,8 +78,9 @@ part_bochs() {
 		build_failed "configuring the emulator" "$log"
 	attended_log "$log" make -C "$work" -j"$(nproc)" bochs || build_failed "building the emulator" "$log"
 	strip "$work/bochs"
-	cp "$work/bochs" "$work/firmware/usr/share/bochs/BIOS-bochs-latest" \
+	cp "$work/bochs" "$work/firmware/usr/share/bochs/$BOCHS_BIOS" \
 		"$work/firmware/usr/share/vgabios/vgabios.bin" "$work/done/"
+	lock_vmx_in_bios "$work/done/$BOCHS_BIOS" "$work/done/BIOS-vmx-locked"
 	mv "$work/done" "$bochs"
 	rm -rf "$work"
 }
