@@ -69,14 +69,14 @@ selftests: $(SELFTESTS) $(UNIT_TESTS)	## the tests, in build/selftests/ and buil
 
 $(BUILD)/selftests/%: selftests/%.c $(wildcard selftests/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(USER_CFLAGS) -I$(KSELFTEST) -o $@ $<
+	$(CC) $(USER_CFLAGS) -isystem $(KSELFTEST) -o $@ $<
 
 # Unit tests compile a file of the module into themselves, with the kernel's
 # own headers where those are fit for user space.
 $(BUILD)/unit/%: selftests/unit/%.c $(wildcard selftests/unit/shim/*/*.h arch/x86/vmx/*)
 	@mkdir -p $(@D)
-	$(CC) $(USER_CFLAGS) -I. -Iselftests/unit/shim -I$(KSELFTEST) -I$(KSELFTEST)/../../include \
-		-I$(KSELFTEST)/../../../arch/x86/include -o $@ $<
+	$(CC) $(USER_CFLAGS) -I. -Iselftests/unit/shim -isystem $(KSELFTEST) -isystem $(KSELFTEST)/../../include \
+		-isystem $(KSELFTEST)/../../../arch/x86/include -o $@ $<
 
 unit: $(UNIT_TESTS)	## run the tests of pure logic, on this machine
 	@status=0; for t in $(UNIT_TESTS); do $$t || status=1; done; exit $$status
