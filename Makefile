@@ -41,12 +41,12 @@ module:	## dragonfly.ko, in build/RELEASE/
 	@mkdir -p $(out)
 	@find $(out) -xtype l -delete
 	@for f in $(MODULE_SOURCES); do cp -rsf $(CURDIR)/$$f $(out)/; done
-	$(MAKE) -C $(KDIR) M=$(CURDIR)/$(out) $(KBUILD_FLAGS) modules
+	$(MAKE) -C $(KDIR) M=$(abspath $(out)) $(KBUILD_FLAGS) modules
 
 # The module's type information for BPF needs pahole; without it the kernel's
 # own makefile fails where it could do without.
-KBUILD_FLAGS ?= W=1
-KBUILD_FLAGS += $(if $(shell command -v pahole),,CONFIG_DEBUG_INFO_BTF_MODULES=)
+CHECKS ?= W=1
+KBUILD_FLAGS := $(CHECKS) $(if $(shell command -v pahole),,CONFIG_DEBUG_INFO_BTF_MODULES=)
 
 # --- user space -----------------------------------------------------------
 
@@ -72,11 +72,13 @@ $(BUILD)/selftests/%: selftests/%.c $(wildcard selftests/*.h)
 	$(CC) $(USER_CFLAGS) -isystem $(KSELFTEST) -o $@ $<
 
 # Unit tests compile a file of the module into themselves, with the kernel's
-# own headers where those are fit for user space.
-$(BUILD)/unit/%: selftests/unit/%.c $(wildcard selftests/unit/shim/*/*.h arch/x86/vmx/*)
+# own headers for user space below tools/ and what else of them is fit for it.
+KTOOLS = $(KSELFTEST)/../..
+
+$(BUILD)/unit/%: selftests/unit/%.c $(wildcard arch/x86/vmx/*)
 	@mkdir -p $(@D)
-	$(CC) $(USER_CFLAGS) -I. -Iselftests/unit/shim -isystem $(KSELFTEST) -isystem $(KSELFTEST)/../../include \
-		-isystem $(KSELFTEST)/../../../arch/x86/include -o $@ $<
+	$(CC) $(USER_CFLAGS) -I. -isystem $(KSELFTEST) -isystem $(KTOOLS)/include \
+		-isystem $(KTOOLS)/../arch/x86/include -o $@ $< $(KTOOLS)/lib/vsprintf.c
 
 unit: $(UNIT_TESTS)	## run the tests of pure logic, on this machine
 	@status=0; for t in $(UNIT_TESTS); do $$t || status=1; done; exit $$status
@@ -101,7 +103,7 @@ bench:	## measure against KVM
 # --- installing -----------------------------------------------------------
 
 install: module tool	## into DESTDIR: the module for KDIR, the tool, its man page, the udev rule
-	$(MAKE) -C $(KDIR) M=$(CURDIR)/$(BUILD)/$(shell cat $(KDIR)/include/config/kernel.release) \
+	$(MAKE) -C $(KDIR) M=$(abspath $(BUILD))/$(shell cat $(KDIR)/include/config/kernel.release) \
 		$(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) modules_install
 	install -D -m 0755 $(BUILD)/dragonfly $(DESTDIR)$(PREFIX)/bin/dragonfly
 	install -D -m 0644 Documentation/dragonfly.1 $(DESTDIR)$(PREFIX)/share/man/man1/dragonfly.1

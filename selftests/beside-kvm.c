@@ -8,7 +8,7 @@
 #include "kselftest_harness.h"
 #include "module.h"
 
-#define CPU1_ONLINE	"/sys/devices/system/cpu/cpu1/online"
+#define CPU1_ONLINE "/sys/devices/system/cpu/cpu1/online"
 
 static int kvm_load(void)
 {
@@ -42,7 +42,7 @@ TEST(kvm_loads_beside_an_idle_dragonfly)
 		EXPECT_EQ(0, write_file(CPU1_ONLINE, "0"));
 		EXPECT_EQ(0, write_file(CPU1_ONLINE, "1"));
 		EXPECT_STREQ("0", first_line(MODULE_DEBUGFS "/selftest"))
-			TH_LOG("CPU 1 cannot have been tested while KVM has VMX");
+		TH_LOG("CPU 1 cannot have been tested while KVM has VMX");
 	}
 	EXPECT_EQ(0, module_unload());
 }

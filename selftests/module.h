@@ -15,10 +15,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MODULE_NAME	"dragonfly"
-#define MODULE_DEVICE	"/dev/dragonfly"
-#define MODULE_SYSFS	"/sys/module/dragonfly"
-#define MODULE_DEBUGFS	"/sys/kernel/debug/dragonfly"
+#define MODULE_NAME "dragonfly"
+#define MODULE_DEVICE "/dev/dragonfly"
+#define MODULE_SYSFS "/sys/module/dragonfly"
+#define MODULE_DEBUGFS "/sys/kernel/debug/dragonfly"
 
 /* 0 or a negative errno, as the kernel gave it. */
 static inline int module_load_file(const char *path, const char *args)

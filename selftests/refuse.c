@@ -9,7 +9,8 @@
 #include "kselftest_harness.h"
 #include "module.h"
 
-FIXTURE(refusal) {
+FIXTURE(refusal)
+{
 	char line[4096];
 	int lines;
 	int err;
@@ -65,7 +66,7 @@ TEST_F(refusal, leaves_no_hotplug_state)
 		SKIP(return, "this kernel does not list its CPU hotplug states");
 	while (fgets(line, sizeof(line), in)) {
 		EXPECT_EQ(NULL, strstr(line, MODULE_NAME))
-			TH_LOG("%s", line);
+		TH_LOG("%s", line);
 	}
 	fclose(in);
 }

@@ -23,8 +23,8 @@
 
 static bool healthy;
 
-static void __attribute__((format(printf, 3, 4))) tell(const char *state, const char *what,
-							const char *fmt, ...)
+static void __attribute__((format(printf, 3, 4)))
+tell(const char *state, const char *what, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -90,7 +90,8 @@ static void check_kernel(void)
 	if (!uname(&name))
 		note("kernel", "%s", name.release);
 	if (!access("/sys/module/kvm_intel", F_OK))
-		note("kvm", "kvm_intel is loaded and may hold VMX; modprobe -r kvm_intel gives it back");
+		note("kvm",
+		     "kvm_intel is loaded and may hold VMX; modprobe -r kvm_intel gives it back");
 	else
 		good("kvm", "kvm_intel is not loaded: VMX is free");
 }
@@ -100,7 +101,8 @@ static void check_device(void)
 	int fd, version;
 
 	if (access("/sys/module/dragonfly", F_OK)) {
-		miss("module", "dragonfly is not loaded: modprobe dragonfly, and see dmesg if it refuses");
+		miss("module",
+		     "dragonfly is not loaded: modprobe dragonfly, and see dmesg if it refuses");
 		return;
 	}
 	good("module", "dragonfly is loaded");
@@ -115,8 +117,8 @@ static void check_device(void)
 	if (version == KVM_API_VERSION)
 		good("device", "%s speaks version %d of the KVM API", DRAGONFLY_DEVICE, version);
 	else
-		miss("device", "%s speaks version %d of the KVM API, not %d", DRAGONFLY_DEVICE, version,
-		     KVM_API_VERSION);
+		miss("device", "%s speaks version %d of the KVM API, not %d", DRAGONFLY_DEVICE,
+		     version, KVM_API_VERSION);
 	close(fd);
 }
 

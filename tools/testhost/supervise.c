@@ -35,12 +35,12 @@
 
 #include "frame.h"
 
-#define STATUS_USAGE	2
-#define STATUS_TIMEOUT	124
-#define STATUS_FAILED	125
-#define REPORT_LINES	150	/* of the console, from a report's first line on */
-#define LINGER_MS	2000	/* how long a dying kernel may go on talking */
-#define ESCAPE_KEY	0x1d	/* Ctrl-], as in telnet */
+#define STATUS_USAGE 2
+#define STATUS_TIMEOUT 124
+#define STATUS_FAILED 125
+#define REPORT_LINES 150 /* of the console, from a report's first line on */
+#define LINGER_MS 2000 /* how long a dying kernel may go on talking */
+#define ESCAPE_KEY 0x1d /* Ctrl-], as in telnet */
 
 /*
  * The first line of every report that makes a run fail.  The kernel prints
@@ -48,13 +48,13 @@
  */
 static const char *const report_marks[] = {
 	"Kernel panic - not syncing",
-	"BUG: ",			/* oops, KASAN, sleeping in atomic, list corruption, ... */
+	"BUG: ", /* oops, KASAN, sleeping in atomic, list corruption, ... */
 	"Oops: ",
-	"WARNING: ",			/* WARN() and every kind of lockdep report */
+	"WARNING: ", /* WARN() and every kind of lockdep report */
 	"kernel BUG at ",
 	"general protection fault",
 	"double fault",
-	"INFO: task ",			/* hung task */
+	"INFO: task ", /* hung task */
 	"INFO: trying to register non-static key",
 	"self-detected stall on CPU",
 	"detected stalls on CPUs/tasks",
@@ -84,11 +84,11 @@ struct line {
 
 static struct {
 	FILE *log;
-	int report_left;	/* lines of a report still to be shown */
-	bool dying;		/* the kernel said that it panicked */
-	bool failed;		/* for whatever reason but the command's status */
-	bool ended;		/* FRAME_END was seen */
-	int status;		/* of the command; -1 before it is known */
+	int report_left; /* lines of a report still to be shown */
+	bool dying; /* the kernel said that it panicked */
+	bool failed; /* for whatever reason but the command's status */
+	bool ended; /* FRAME_END was seen */
+	int status; /* of the command; -1 before it is known */
 } run = { .status = -1 };
 
 #define contains_any(line, list) contains_one_of(line, list, sizeof(list) / sizeof((list)[0]))
@@ -387,7 +387,8 @@ static int watch(int channel, int console, int pty, int signals, long timeout_s)
 		if (run.dying && fds[LINGER].fd < 0)
 			fds[LINGER].fd = timer_after(LINGER_MS);
 		if (fds[TIMEOUT].revents) {
-			fprintf(stderr, "testhost: the run took longer than %ld seconds\n", timeout_s);
+			fprintf(stderr, "testhost: the run took longer than %ld seconds\n",
+				timeout_s);
 			return STATUS_TIMEOUT;
 		}
 		if (fds[LINGER].revents)
@@ -405,7 +406,8 @@ static int watch(int channel, int console, int pty, int signals, long timeout_s)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: supervise [-t SECONDS] [-l LOG] [-i] CONSOLE -- EMULATOR [ARG]...\n");
+	fprintf(stderr,
+		"usage: supervise [-t SECONDS] [-l LOG] [-i] CONSOLE -- EMULATOR [ARG]...\n");
 	return STATUS_USAGE;
 }
 
@@ -438,9 +440,11 @@ int main(int argc, char **argv)
 
 	/* Read and write: neither we nor the emulator wait for the other to open it. */
 	console = open(argv[optind], O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (console < 0 || (log && !(run.log = fopen(log, "we")))) {
-		fprintf(stderr, "testhost: cannot open %s: %s\n",
-			console < 0 ? argv[optind] : log, strerror(errno));
+	if (log)
+		run.log = fopen(log, "we");
+	if (console < 0 || (log && !run.log)) {
+		fprintf(stderr, "testhost: cannot open %s: %s\n", console < 0 ? argv[optind] : log,
+			strerror(errno));
 		return STATUS_FAILED;
 	}
 	argv += optind + 1;

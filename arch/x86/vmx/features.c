@@ -53,7 +53,8 @@ const struct vmx_feature vmx_features[] = {
 	NEED_CONTROL(PIN, PIN_BASED_VIRTUAL_NMIS,
 		     "virtual NMIs", "a guest's NMI blocking is kept by hardware"),
 	NEED_CONTROL(PIN, PIN_BASED_VMX_PREEMPTION_TIMER,
-		     "VMX-preemption timer", "the host's deadline is kept while the guest has the timer"),
+		     "VMX-preemption timer",
+		     "the host's deadline is kept while the guest has the timer"),
 	NEED_CONTROL(PIN, PIN_BASED_POSTED_INTR,
 		     "posted interrupts", "an interrupt reaches a running vCPU without an exit"),
 
@@ -87,7 +88,8 @@ const struct vmx_feature vmx_features[] = {
 	NEED_CONTROL(SECONDARY, SECONDARY_EXEC_APIC_REGISTER_VIRT,
 		     "APIC-register virtualization", "reading the APIC does not exit"),
 	NEED_CONTROL(SECONDARY, SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY,
-		     "virtual-interrupt delivery", "interrupts are delivered and ended without exits"),
+		     "virtual-interrupt delivery",
+		     "interrupts are delivered and ended without exits"),
 	NEED_CONTROL(SECONDARY, SECONDARY_EXEC_ENABLE_RDTSCP,
 		     "RDTSCP enabling", "a guest reads the TSC with its CPU's number"),
 	NEED_CONTROL(SECONDARY, SECONDARY_EXEC_ENABLE_INVPCID,
@@ -131,7 +133,8 @@ const struct vmx_feature vmx_features[] = {
 		"EPT 1 GiB pages", "a large VM's memory costs next to none"),
 	NEED_BIT(EPT_VPID, VMX_EPT_AD_BIT,
 		 "EPT accessed and dirty flags", "the dirty log is kept by hardware"),
-	NEED_BIT(EPT_VPID, VMX_EPT_INVEPT_BIT | VMX_EPT_EXTENT_CONTEXT_BIT | VMX_EPT_EXTENT_GLOBAL_BIT,
+	NEED_BIT(EPT_VPID, VMX_EPT_INVEPT_BIT | VMX_EPT_EXTENT_CONTEXT_BIT |
+			   VMX_EPT_EXTENT_GLOBAL_BIT,
 		 "INVEPT, single and all contexts", "a mapping can be taken away"),
 	NEED_BIT(EPT_VPID, VPID(VMX_VPID_INVVPID_BIT | VMX_VPID_EXTENT_SINGLE_CONTEXT_BIT |
 				VMX_VPID_EXTENT_GLOBAL_CONTEXT_BIT),

@@ -21,16 +21,20 @@ static u64 read_msr(u32 msr)
  */
 void vmx_read_capabilities(struct vmx_capabilities *caps)
 {
-	u64 basic = read_msr(MSR_IA32_VMX_BASIC);
-	bool exact = basic & VMX_BASIC_TRUE_CTLS;
 	u64 *msr = caps->msr;
+	bool exact;
 
 	*caps = (struct vmx_capabilities){};
-	msr[VMX_CAP_BASIC] = basic;
-	msr[VMX_CAP_PIN] = read_msr(exact ? MSR_IA32_VMX_TRUE_PINBASED_CTLS : MSR_IA32_VMX_PINBASED_CTLS);
-	msr[VMX_CAP_PRIMARY] = read_msr(exact ? MSR_IA32_VMX_TRUE_PROCBASED_CTLS : MSR_IA32_VMX_PROCBASED_CTLS);
-	msr[VMX_CAP_EXIT] = read_msr(exact ? MSR_IA32_VMX_TRUE_EXIT_CTLS : MSR_IA32_VMX_EXIT_CTLS);
-	msr[VMX_CAP_ENTRY] = read_msr(exact ? MSR_IA32_VMX_TRUE_ENTRY_CTLS : MSR_IA32_VMX_ENTRY_CTLS);
+	msr[VMX_CAP_BASIC] = read_msr(MSR_IA32_VMX_BASIC);
+	exact = msr[VMX_CAP_BASIC] & VMX_BASIC_TRUE_CTLS;
+	msr[VMX_CAP_PIN] = read_msr(exact ? MSR_IA32_VMX_TRUE_PINBASED_CTLS :
+					    MSR_IA32_VMX_PINBASED_CTLS);
+	msr[VMX_CAP_PRIMARY] = read_msr(exact ? MSR_IA32_VMX_TRUE_PROCBASED_CTLS :
+						MSR_IA32_VMX_PROCBASED_CTLS);
+	msr[VMX_CAP_EXIT] = read_msr(exact ? MSR_IA32_VMX_TRUE_EXIT_CTLS :
+					     MSR_IA32_VMX_EXIT_CTLS);
+	msr[VMX_CAP_ENTRY] = read_msr(exact ? MSR_IA32_VMX_TRUE_ENTRY_CTLS :
+					      MSR_IA32_VMX_ENTRY_CTLS);
 	msr[VMX_CAP_MISC] = read_msr(MSR_IA32_VMX_MISC);
 	if (msr[VMX_CAP_PRIMARY] >> 32 & CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
 		msr[VMX_CAP_SECONDARY] = read_msr(MSR_IA32_VMX_PROCBASED_CTLS2);

@@ -33,9 +33,9 @@
 
 #include "../frame.h"
 
-#define MAX_MODULES	32
-#define MAX_WORDS	1024
-#define STATUS_UNKNOWN	255
+#define MAX_MODULES 32
+#define MAX_WORDS 1024
+#define STATUS_UNKNOWN 255
 
 struct module {
 	char *path;
@@ -90,30 +90,29 @@ static void mount_filesystems(void)
 		unsigned long flags;
 		bool optional;
 	} mounts[] = {
-		{ "devtmpfs",	"/dev",			"mode=0755",	MS_NOSUID,		false },
-		{ "proc",	"/proc",		NULL,		MS_NOSUID | MS_NODEV,	false },
-		{ "sysfs",	"/sys",			NULL,		MS_NOSUID | MS_NODEV,	false },
-		{ "debugfs",	"/sys/kernel/debug",	NULL,		0,			true },
-		{ "tracefs",	"/sys/kernel/tracing",	NULL,		0,			true },
-		{ "configfs",	"/sys/kernel/config",	NULL,		0,			true },
-		{ "cgroup2",	"/sys/fs/cgroup",	NULL,		0,			true },
-		{ "devpts",	"/dev/pts",		"ptmxmode=0666", 0,			false },
-		{ "tmpfs",	"/dev/shm",		"mode=1777",	MS_NOSUID | MS_NODEV,	false },
-		{ "tmpfs",	"/run",			"mode=0755",	MS_NOSUID | MS_NODEV,	false },
-		{ "tmpfs",	"/tmp",			"mode=1777",	MS_NOSUID | MS_NODEV,	false },
-		{ "hugetlbfs",	"/dev/hugepages",	NULL,		0,			true },
+		{ "devtmpfs", "/dev", "mode=0755", MS_NOSUID, false },
+		{ "proc", "/proc", NULL, MS_NOSUID | MS_NODEV, false },
+		{ "sysfs", "/sys", NULL, MS_NOSUID | MS_NODEV, false },
+		{ "debugfs", "/sys/kernel/debug", NULL, 0, true },
+		{ "tracefs", "/sys/kernel/tracing", NULL, 0, true },
+		{ "configfs", "/sys/kernel/config", NULL, 0, true },
+		{ "cgroup2", "/sys/fs/cgroup", NULL, 0, true },
+		{ "devpts", "/dev/pts", "ptmxmode=0666", 0, false },
+		{ "tmpfs", "/dev/shm", "mode=1777", MS_NOSUID | MS_NODEV, false },
+		{ "tmpfs", "/run", "mode=0755", MS_NOSUID | MS_NODEV, false },
+		{ "tmpfs", "/tmp", "mode=1777", MS_NOSUID | MS_NODEV, false },
+		{ "hugetlbfs", "/dev/hugepages", NULL, 0, true },
 	};
 
 	for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
 		mkdir(mounts[i].where, 0755);
-		if (mount(mounts[i].type, mounts[i].where, mounts[i].type,
-			  mounts[i].flags, mounts[i].data) && !mounts[i].optional)
+		if (mount(mounts[i].type, mounts[i].where, mounts[i].type, mounts[i].flags,
+			  mounts[i].data) &&
+		    !mounts[i].optional)
 			failure("the host cannot mount %s: %s", mounts[i].where, strerror(errno));
 	}
-	if (symlink("/proc/self/fd", "/dev/fd") ||
-	    symlink("/proc/self/fd/0", "/dev/stdin") ||
-	    symlink("/proc/self/fd/1", "/dev/stdout") ||
-	    symlink("/proc/self/fd/2", "/dev/stderr"))
+	if (symlink("/proc/self/fd", "/dev/fd") || symlink("/proc/self/fd/0", "/dev/stdin") ||
+	    symlink("/proc/self/fd/1", "/dev/stdout") || symlink("/proc/self/fd/2", "/dev/stderr"))
 		failure("the host cannot name its standard files: %s", strerror(errno));
 }
 
@@ -127,7 +126,8 @@ static char *read_file(const char *path, size_t *size)
 
 	if (fd < 0)
 		return NULL;
-	if (fstat(fd, &st) || !(data = malloc(st.st_size + 1))) {
+	data = fstat(fd, &st) ? NULL : malloc(st.st_size + 1);
+	if (!data) {
 		close(fd);
 		return NULL;
 	}
@@ -206,7 +206,8 @@ static void unload_modules(void)
 			usleep(50000);
 		} while (--tries);
 		if (err && errno != ENOENT)
-			failure("a reference to module %s was leaked: %s", m->name, strerror(errno));
+			failure("a reference to module %s was leaked: %s", m->name,
+				strerror(errno));
 	}
 }
 
@@ -253,9 +254,9 @@ static char **command_words(void)
 	return words;
 }
 
-static void run_child(char **words, int out, int err)
+static void run_child(char *const *words, int out, int err)
 {
-	static char *shell[] = { "sh", "-l", NULL };
+	static char *const shell[] = { "sh", "-l", NULL };
 	sigset_t none;
 
 	sigemptyset(&none);
@@ -269,7 +270,8 @@ static void run_child(char **words, int out, int err)
 		words = shell;
 		ioctl(tty, TIOCSCTTY, 0);
 		dup2(tty, STDIN_FILENO);
-		out = err = tty;
+		out = tty;
+		err = tty;
 	}
 	dup2(out, STDOUT_FILENO);
 	dup2(err, STDERR_FILENO);
@@ -301,15 +303,15 @@ static void relay_kernel_log(int fd)
 		int len;
 
 		if (got < 0)
-			continue;	/* overrun: the next read goes on with what is left */
+			continue; /* overrun: the next read goes on with what is left */
 		record[got] = '\0';
 		text = strchr(record, ';');
 		if (!text || sscanf(record, "%*u,%*u,%llu", &usec) != 1)
 			continue;
 		end = strchrnul(text, '\n');
 		*end = '\0';
-		len = snprintf(line, sizeof(line), "[%5llu.%06llu] %s\n",
-			       usec / 1000000, usec % 1000000, text + 1);
+		len = snprintf(line, sizeof(line), "[%5llu.%06llu] %s\n", usec / 1000000,
+			       usec % 1000000, text + 1);
 		frame(FRAME_KERNEL, line, len < (int)sizeof(line) ? (size_t)len : sizeof(line) - 1);
 	}
 }
@@ -409,7 +411,7 @@ int main(void)
 		relay_kernel_log(kmsg);
 		status = run_command(words, kmsg);
 	}
-	kill(-1, SIGKILL);	/* what the command left running */
+	kill(-1, SIGKILL); /* what the command left running */
 	unload_modules();
 	check_leaks();
 	relay_kernel_log(kmsg);

@@ -26,9 +26,9 @@
 
 #include "layout.h"
 
-#define XEN_ELFNOTE_PHYS32_ENTRY	18
-#define HVM_START_MAGIC			0x336ec578
-#define HUGE_PAGE			(2UL << 20)
+#define XEN_ELFNOTE_PHYS32_ENTRY 18
+#define HVM_START_MAGIC 0x336ec578
+#define HUGE_PAGE (2UL << 20)
 
 struct start_info {
 	uint32_t magic;
@@ -135,8 +135,8 @@ static int flatten_elf(const uint8_t *elf, size_t size, const char *path, const 
 		return fail(path, strerror(ENOMEM));
 	for (int i = 0; i < eh->e_phnum; i++)
 		if (ph[i].p_type == PT_LOAD)
-			memcpy(image + ph[i].p_paddr - BOOT_KERNEL_BASE,
-			       elf + ph[i].p_offset, ph[i].p_filesz);
+			memcpy(image + ph[i].p_paddr - BOOT_KERNEL_BASE, elf + ph[i].p_offset,
+			       ph[i].p_filesz);
 	err = write_file(out, image, file_end - BOOT_KERNEL_BASE);
 	free(image);
 	if (!err)
