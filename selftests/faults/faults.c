@@ -4,13 +4,14 @@
  * selftests/testhost boots, never anything else.
  */
 #include <linux/delay.h>
+#include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
 
 static char *fault = "none";
 module_param(fault, charp, 0444);
-MODULE_PARM_DESC(fault, "oops, warn, kasan, lockdep, atomic, reference or leak");
+MODULE_PARM_DESC(fault, "oops, warn, kasan, lockdep, atomic, hold or leak");
 
 static DEFINE_MUTEX(first);
 static DEFINE_MUTEX(second);
@@ -57,6 +58,14 @@ static void sleep_in_atomic(void)
 	preempt_enable();
 }
 
+/* Hold a module that is there, and never let go. */
+static void hold_dragonfly(void)
+{
+	struct file *file = filp_open("/dev/dragonfly", O_RDWR, 0);
+
+	WARN_ON(IS_ERR(file));
+}
+
 static const struct {
 	const char *name;
 	void (*commit)(void);
@@ -65,6 +74,7 @@ static const struct {
 	{ "kasan",	use_after_free },
 	{ "lockdep",	lock_both_ways },
 	{ "atomic",	sleep_in_atomic },
+	{ "hold",	hold_dragonfly },
 };
 
 static int __init faults_init(void)
@@ -74,8 +84,6 @@ static int __init faults_init(void)
 		leaked = kmalloc(64, GFP_KERNEL);
 		leaked = NULL;
 	}
-	if (!strcmp(fault, "reference"))
-		__module_get(THIS_MODULE);
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
 		if (!strcmp(fault, faults[i].name))
 			faults[i].commit();

@@ -35,17 +35,18 @@ is_elf() {
 }
 
 add_libraries() {
-	local root=$1 file lib
+	local root=$1 file lib libs
 
 	shift
 	while IFS= read -r -d '' file; do
 		is_elf "$file" || continue
-		for lib in $(libraries_of "$file"); do
+		libs=$(libraries_of "$file") || exit 1
+		for lib in $libs; do
 			[ ! -e "$root$lib" ] || continue
 			mkdir -p "$root$(dirname "$lib")"
 			cp -L "$lib" "$root$lib"
 		done
-	done < <(find -L "$@" -type f \( -perm /111 -o -name '*.so*' \) -print0)
+	done < <(find -L "$@" -type f \( -perm /111 -o -name '*.so*' \) -size +3c -print0)
 }
 
 # add_file ROOT SRC[:DEST]
@@ -88,9 +89,10 @@ module_files() {
 
 # load_module ROOT NAME: put it and its dependencies on the agent's list.
 load_module() {
-	local root=$1 file plain
+	local root=$1 file files plain
 
-	for file in $(module_files "$2"); do
+	files=$(module_files "$2") || exit 1
+	for file in $files; do
 		plain=/lib/modules/$release/${file%.xz}
 		if [ ! -e "$root$plain" ]; then
 			mkdir -p "$root$(dirname "$plain")"

@@ -99,7 +99,7 @@ mirror_uri() {
 apt_suite() {
 	local uri
 
-	uri=$(mirror_uri)
+	uri=$(mirror_uri) || exit 1
 	[ -n "$uri" ] || die "this machine's package sources name no mirror of Debian's main archive"
 	mkdir -p "$CACHE/apt/$1"
 	printf '%s [signed-by=%s] %s %s main\n' "$2" \
