@@ -54,7 +54,7 @@ static void lock_both_ways(void)
 static void sleep_in_atomic(void)
 {
 	preempt_disable();
-	msleep(1);
+	msleep(20);
 	preempt_enable();
 }
 
