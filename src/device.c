@@ -8,6 +8,8 @@
 #include <linux/module.h>
 
 #include "device.h"
+#include "vcpu.h"
+#include "vm.h"
 
 static long get_api_version(unsigned long arg)
 {
@@ -18,20 +20,50 @@ static long get_api_version(unsigned long arg)
  * A capability is offered from the day on which all its ioctls are there;
  * 0 is KVM's answer for what it does not know.
  */
-static long check_extension(unsigned long capability)
+long df_device_check_extension(unsigned long capability)
 {
 	switch (capability) {
+	case KVM_CAP_USER_MEMORY:
+	case KVM_CAP_USER_MEMORY2:
+	case KVM_CAP_DESTROY_MEMORY_REGION_WORKS:
+	case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
+	case KVM_CAP_READONLY_MEM:
+	case KVM_CAP_SET_TSS_ADDR:
+	case KVM_CAP_SET_IDENTITY_MAP_ADDR:
+	case KVM_CAP_EXT_CPUID:
+	case KVM_CAP_IMMEDIATE_EXIT:
+	case KVM_CAP_CHECK_EXTENSION_VM:
+	case KVM_CAP_INTERNAL_ERROR_DATA:
+		return 1;
+	case KVM_CAP_NR_VCPUS:
+	case KVM_CAP_MAX_VCPUS:
+	case KVM_CAP_MAX_VCPU_ID:
+		return DF_MAX_VCPUS;
+	case KVM_CAP_NR_MEMSLOTS:
+		return DF_MAX_SLOTS;
 	default:
 		return 0;
 	}
+}
+
+static long create_vm(unsigned long type)
+{
+	return type ? -EINVAL : df_vm_create();
+}
+
+static long get_vcpu_mmap_size(unsigned long arg)
+{
+	return arg ? -EINVAL : DF_RUN_SIZE;
 }
 
 static const struct {
 	unsigned int cmd;
 	long (*handle)(unsigned long arg);
 } device_ioctls[] = {
-	{ KVM_GET_API_VERSION,	get_api_version },
-	{ KVM_CHECK_EXTENSION,	check_extension },
+	{ KVM_GET_API_VERSION,		get_api_version },
+	{ KVM_CHECK_EXTENSION,		df_device_check_extension },
+	{ KVM_CREATE_VM,		create_vm },
+	{ KVM_GET_VCPU_MMAP_SIZE,	get_vcpu_mmap_size },
 };
 
 static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

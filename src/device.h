@@ -19,4 +19,10 @@ int df_device_create(void);
  */
 void df_device_destroy(void);
 
+/** df_device_check_extension() - KVM_CHECK_EXTENSION, of the device and of a VM. */
+long df_device_check_extension(unsigned long capability);
+
+/** df_device_check_extension() - KVM_CHECK_EXTENSION, of the device and of a VM. */
+long df_device_check_extension(unsigned long capability);
+
 #endif

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/entry-kvm.h>
 #include <linux/errno.h>
+#include <linux/kvm_host.h>
 #include <linux/perf_event.h>
+#include <asm/gsseg.h>
 #include <asm/perf_event.h>
 #include <asm/tlbflush.h>
 
@@ -27,6 +30,37 @@ int df_host_vmx_claim(void)
 	intel_pt_handle_vmx(1);
 	cr4_set_bits(X86_CR4_VMXE);
 	return 0;
+}
+
+bool df_host_work_pending(void)
+{
+	return xfer_to_guest_mode_work_pending();
+}
+
+/* The kernel's own <linux/kvm.h> has it under another name since 6.10. */
+bool df_host_immediate_exit(const struct kvm_run *run)
+{
+	return READ_ONCE(run->immediate_exit__unsafe);
+}
+
+/*
+ * On a signal the kernel's helper tells KVM's vCPU, of which it takes any. Ours
+ * are none, so that all of them share this one, which nobody reads.
+ */
+int df_host_do_work(void)
+{
+	static struct kvm_run run;
+	static struct kvm_vcpu nobody = { .run = &run };
+
+	cond_resched();
+	if (!__xfer_to_guest_mode_work_pending())
+		return 0;
+	return xfer_to_guest_mode_handle_work(&nobody);
+}
+
+void df_host_load_gs(u16 selector)
+{
+	load_gs_index(selector);
 }
 
 void df_host_vmx_release(void)

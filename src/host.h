@@ -7,6 +7,8 @@
 
 #include <linux/types.h>
 
+struct kvm_run;
+
 /**
  * df_host_uses_fred() - does this kernel deliver its events by FRED?
  *
@@ -24,6 +26,24 @@ bool df_host_uses_fred(void);
  * Return: 0, or -EBUSY if another hypervisor has it.
  */
 int df_host_vmx_claim(void);
+
+/**
+ * df_host_work_pending() - does this thread have something to do for the host?
+ *
+ * A signal, another thread's turn, work on its return to user space.
+ *
+ * Context: Interrupts off, so that the answer holds.
+ */
+bool df_host_work_pending(void);
+
+/** df_host_do_work() - do it. May sleep. Return: 0, or -EINTR for a signal. */
+int df_host_do_work(void);
+
+/** df_host_immediate_exit() - what user space has in that field now. Context: Any. */
+bool df_host_immediate_exit(const struct kvm_run *run);
+
+/** df_host_load_gs() - the user's GS selector, for kernel mode. Context: Preemption off. */
+void df_host_load_gs(u16 selector);
 
 /** df_host_vmx_release() - give CR4.VMXE back. Context: Interrupts off. */
 void df_host_vmx_release(void);

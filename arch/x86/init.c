@@ -16,9 +16,13 @@
 
 #include "arch.h"
 #include "host.h"
+#include "init.h"
+#include "state.h"
+#include "vmx/cpu.h"
 #include "vmx/features.h"
 #include "vmx/operation.h"
 #include "vmx/selftest.h"
+#include "vmx/vmcs.h"
 
 #define CPUID_1_ECX_VMX		BIT(5)
 #define MISSING_TEXT_SIZE	4096
@@ -30,6 +34,11 @@ static struct vmx_capabilities host_caps;
 static struct cpumask tested_cpus;
 static enum cpuhp_state hotplug_state;
 static bool loaded;
+
+const struct vmx_capabilities *init_host_caps(void)
+{
+	return &host_caps;
+}
 
 /* The kernel drops the feature bit where IA32_FEATURE_CONTROL has no VMX. */
 static int check_vmx(void)
@@ -95,12 +104,13 @@ static int test_cpu(unsigned int cpu)
 		pr_err("VMX is held by another hypervisor on CPU %u; unload kvm_intel\n", cpu);
 	else
 		pr_err("the VMX self-test failed on CPU %u: %s, error %d\n", cpu, step, err);
-	return err;
+	return err ? err : vmx_cpu_online(&caps);
 }
 
 static int forget_cpu(unsigned int cpu)
 {
 	cpumask_clear_cpu(cpu, &tested_cpus);
+	vmx_cpu_offline();
 	return 0;
 }
 
@@ -135,6 +145,10 @@ int df_arch_init(struct dentry *debugfs)
 
 	vmx_read_capabilities(&host_caps);
 	err = check_features();
+	if (err)
+		return err;
+	vmcs_resolve_controls(&host_caps);
+	err = state_init();
 	if (err)
 		return err;
 

@@ -8,6 +8,7 @@
 #ifndef DF_VMX_OPERATION_H
 #define DF_VMX_OPERATION_H
 
+#include <linux/bug.h>
 #include <linux/errno.h>
 #include <linux/types.h>
 #include <asm/asm.h>
@@ -119,5 +120,48 @@ static inline int vmread(enum vmcs_field field, unsigned long *value)
 		     : [field] "r" ((unsigned long)field));
 	return vmfail ? -EIO : 0;
 }
+
+/* Fields that exist on every CPU that we take, of the current VMCS. */
+static inline void vmcs_write(enum vmcs_field field, u64 value)
+{
+	WARN_ON_ONCE(vmwrite(field, value));
+}
+
+static inline u64 vmcs_read(enum vmcs_field field)
+{
+	unsigned long value = 0;
+
+	WARN_ON_ONCE(vmread(field, &value));
+	return value;
+}
+
+static inline void vmx_invept(unsigned long extent, u64 eptp)
+{
+	struct {
+		u64 eptp, reserved;
+	} operand = { eptp, 0 };
+
+	asm volatile("invept %[operand], %[extent]"
+		     : : [operand] "m" (operand), [extent] "r" (extent) : "cc", "memory");
+}
+
+static inline void vmx_invept_context(u64 eptp)
+{
+	vmx_invept(VMX_EPT_EXTENT_CONTEXT, eptp);
+}
+
+static inline void vmx_invept_all(void)
+{
+	vmx_invept(VMX_EPT_EXTENT_GLOBAL, 0);
+}
+
+/**
+ * vmx_flush_ept() - make every CPU forget what it knows of a VM's EPT
+ *
+ * Guests that run leave for a moment.
+ *
+ * Context: Process context, may sleep; VMX is on.
+ */
+void vmx_flush_ept(u64 eptp);
 
 #endif

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/bits.h>
+#include <linux/kvm.h>
+#include <linux/preempt.h>
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <asm/fpu/api.h>
+#include <asm/fpu/xcr.h>
+#include <asm/pkru.h>
+#include <asm/segment.h>
+#include <asm/tlbflush.h>
+
+#include "host.h"
+#include "run.h"
+#include "state.h"
+#include "types.h"
+#include "vcpu.h"
+#include "vmx/operation.h"
+
+/* A guest's CR0 is in the shadow; these bits the CPU has as it must, or as we want. */
+#define CR0_OWNED	(X86_CR0_NE | X86_CR0_CD | X86_CR0_NW)
+#define CR0_DEFINED	(X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | \
+			 X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | \
+			 X86_CR0_PG)
+
+/* What a guest may set in CR4, if the CPU has it; the rest of CR4 is ours. */
+#define CR4_GUEST	(X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | \
+			 X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_OSFXSR | \
+			 X86_CR4_OSXMMEXCPT | X86_CR4_UMIP | X86_CR4_FSGSBASE | X86_CR4_PCIDE | \
+			 X86_CR4_OSXSAVE | X86_CR4_SMEP | X86_CR4_SMAP)
+#define EFER_GUEST	(EFER_SCE | EFER_LME | EFER_LMA | EFER_NX)
+
+/* x87, SSE, AVX, AVX-512: user state that no host setting hangs on. */
+#define XFEATURES	(BIT_ULL(0) | BIT_ULL(1) | BIT_ULL(2) | GENMASK_ULL(7, 5))
+
+static const u32 switched_msrs[DF_NR_MSRS] = {
+	[DF_MSR_STAR]		= MSR_STAR,
+	[DF_MSR_LSTAR]		= MSR_LSTAR,
+	[DF_MSR_SYSCALL_MASK]	= MSR_SYSCALL_MASK,
+	[DF_MSR_KERNEL_GS_BASE]	= MSR_KERNEL_GS_BASE,
+	[DF_MSR_TSC_AUX]	= MSR_TSC_AUX,
+};
+
+static struct {
+	u64 xcr0;		/* the host's */
+	u64 xfeatures;		/* of it, a guest's */
+	u64 xss;
+	u64 cr4_guest;
+	unsigned int fpu_size;
+} host;
+
+int state_init(void)
+{
+	u64 fixed1 = read_msr_or_0(MSR_IA32_VMX_CR4_FIXED1);
+	u32 eax, ebx, ecx, edx;
+
+	if (!boot_cpu_has(X86_FEATURE_XSAVE) || !boot_cpu_has(X86_FEATURE_FSGSBASE))
+		return -ENODEV;
+	host.xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	host.xfeatures = host.xcr0 & XFEATURES;
+	host.xss = boot_cpu_has(X86_FEATURE_XSAVES) ? read_msr_or_0(MSR_IA32_XSS) : 0;
+	host.cr4_guest = CR4_GUEST & fixed1;
+	cpuid_count(0xd, 0, &eax, &ebx, &ecx, &edx);
+	host.fpu_size = ebx;
+	return 0;
+}
+
+unsigned int state_fpu_size(void)
+{
+	return host.fpu_size;
+}
+
+/* ---- between host and guest --------------------------------------------- */
+
+static void xsave(void *area)
+{
+	asm volatile("xsave64 (%[area])"
+		     : : [area] "D" (area), "a" ((u32)host.xfeatures),
+			 "d" ((u32)(host.xfeatures >> 32)) : "memory");
+}
+
+/* What is in the area came from XSAVE, or was checked when user space gave it. */
+static void xrstor(const void *area)
+{
+	asm volatile("xrstor64 (%[area])"
+		     : : [area] "D" (area), "a" ((u32)host.xfeatures),
+			 "d" ((u32)(host.xfeatures >> 32)) : "memory");
+}
+
+static void fpu_in(struct df_vcpu_arch *arch)
+{
+	kernel_fpu_begin();
+	xrstor(arch->fpu);
+	if (arch->xcr0 != host.xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, arch->xcr0);
+	if (host.xss)
+		wrmsrl(MSR_IA32_XSS, 0);
+}
+
+static void fpu_out(struct df_vcpu_arch *arch)
+{
+	if (host.xss)
+		wrmsrl(MSR_IA32_XSS, host.xss);
+	if (arch->xcr0 != host.xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, host.xcr0);
+	xsave(arch->fpu);
+	kernel_fpu_end();
+}
+
+/*
+ * An exit loads flat data segments, and bases from the VMCS. The user's
+ * selectors come back at the end, and after each its base.
+ */
+static void segments_in(struct df_vcpu_arch *arch)
+{
+	savesegment(ds, arch->host_ds);
+	savesegment(es, arch->host_es);
+	savesegment(fs, arch->host_fs);
+	savesegment(gs, arch->host_gs);
+	arch->host_fs_base = read_msr_or_0(MSR_FS_BASE);
+	vmcs_write(HOST_FS_BASE, arch->host_fs_base);
+}
+
+static void segments_out(struct df_vcpu_arch *arch)
+{
+	if (arch->host_ds | arch->host_es) {
+		loadsegment(ds, arch->host_ds);
+		loadsegment(es, arch->host_es);
+	}
+	if (arch->host_fs) {
+		loadsegment(fs, arch->host_fs);
+		wrmsrl(MSR_FS_BASE, arch->host_fs_base);
+	}
+	if (arch->host_gs)
+		df_host_load_gs(arch->host_gs);
+	/* An exit leaves limits of 64 KiB and 103 bytes in GDTR and TR. */
+	invalidate_tss_limit();
+	load_fixmap_gdt(raw_smp_processor_id());
+}
+
+void state_guest_in(struct df_vcpu_arch *arch)
+{
+	segments_in(arch);
+	for (int i = 0; i < DF_NR_MSRS; i++) {
+		rdmsrl(switched_msrs[i], arch->host_msrs[i]);
+		wrmsrl(switched_msrs[i], arch->guest_msrs[i]);
+	}
+	vmcs_write(HOST_CR3, __read_cr3());
+	vmcs_write(HOST_CR4, __read_cr4());
+	fpu_in(arch);
+}
+
+void state_guest_out(struct df_vcpu_arch *arch)
+{
+	fpu_out(arch);
+	segments_out(arch);
+	for (int i = 0; i < DF_NR_MSRS; i++) {
+		rdmsrl(switched_msrs[i], arch->guest_msrs[i]);
+		wrmsrl(switched_msrs[i], arch->host_msrs[i]);
+	}
+	/* An exit clears DR7; the host's own breakpoints are in a variable. */
+	if (hw_breakpoint_active())
+		hw_breakpoint_restore();
+}
+
+/* ---- control registers, the VMCS current --------------------------------- */
+
+u64 state_cr0(void)
+{
+	return (vmcs_read(GUEST_CR0) & ~CR0_OWNED) | (vmcs_read(CR0_READ_SHADOW) & CR0_OWNED);
+}
+
+u64 state_cr4(void)
+{
+	return (vmcs_read(GUEST_CR4) & host.cr4_guest) |
+	       (vmcs_read(CR4_READ_SHADOW) & ~host.cr4_guest);
+}
+
+void state_set_cr0(u64 value)
+{
+	vmcs_write(CR0_GUEST_HOST_MASK, CR0_OWNED);
+	vmcs_write(CR0_READ_SHADOW, value);
+	vmcs_write(GUEST_CR0, (value & ~CR0_OWNED) | X86_CR0_NE | X86_CR0_ET);
+}
+
+void state_set_cr4(u64 value)
+{
+	vmcs_write(CR4_GUEST_HOST_MASK, ~host.cr4_guest);
+	vmcs_write(CR4_READ_SHADOW, value);
+	vmcs_write(GUEST_CR4, value | X86_CR4_VMXE);
+}
+
+void state_set_efer(u64 value)
+{
+	u64 entry = vmcs_read(VM_ENTRY_CONTROLS) & ~VM_ENTRY_IA32E_MODE;
+
+	value &= ~EFER_LMA;
+	if (value & EFER_LME && vmcs_read(GUEST_CR0) & X86_CR0_PG) {
+		value |= EFER_LMA;
+		entry |= VM_ENTRY_IA32E_MODE;
+	}
+	vmcs_write(GUEST_IA32_EFER, value);
+	vmcs_write(VM_ENTRY_CONTROLS, entry);
+}
+
+bool state_cr0_valid(u64 value)
+{
+	if (value & ~CR0_DEFINED)
+		return false;
+	if (value & X86_CR0_PG && !(value & X86_CR0_PE))
+		return false;
+	return !(value & X86_CR0_NW) || value & X86_CR0_CD;
+}
+
+bool state_cr4_valid(u64 value)
+{
+	return !(value & ~host.cr4_guest);
+}
+
+bool state_efer_valid(u64 value)
+{
+	return !(value & ~EFER_GUEST);
+}
+
+/* ---- what user space sees ------------------------------------------------- */
+
+void state_get_regs(struct df_vcpu *vcpu, struct kvm_regs *regs)
+{
+	const u64 *r = vcpu->arch.regs;
+
+	*regs = (struct kvm_regs){
+		.rax = r[DF_RAX], .rbx = r[DF_RBX], .rcx = r[DF_RCX], .rdx = r[DF_RDX],
+		.rsi = r[DF_RSI], .rdi = r[DF_RDI], .rsp = r[DF_RSP], .rbp = r[DF_RBP],
+		.r8 = r[8], .r9 = r[9], .r10 = r[10], .r11 = r[11],
+		.r12 = r[12], .r13 = r[13], .r14 = r[14], .r15 = r[15],
+		.rip = vcpu->arch.rip, .rflags = vcpu->arch.rflags,
+	};
+}
+
+void state_set_regs(struct df_vcpu *vcpu, const struct kvm_regs *regs)
+{
+	u64 *r = vcpu->arch.regs;
+
+	r[DF_RAX] = regs->rax;
+	r[DF_RBX] = regs->rbx;
+	r[DF_RCX] = regs->rcx;
+	r[DF_RDX] = regs->rdx;
+	r[DF_RSI] = regs->rsi;
+	r[DF_RDI] = regs->rdi;
+	r[DF_RSP] = regs->rsp;
+	r[DF_RBP] = regs->rbp;
+	r[8] = regs->r8;
+	r[9] = regs->r9;
+	r[10] = regs->r10;
+	r[11] = regs->r11;
+	r[12] = regs->r12;
+	r[13] = regs->r13;
+	r[14] = regs->r14;
+	r[15] = regs->r15;
+	vcpu->arch.rip = regs->rip;
+	vcpu->arch.rflags = regs->rflags | X86_EFLAGS_FIXED;
+	vcpu->arch.dirty = DF_DIRTY_ALL;
+	/* As KVM: an event that was on its way is forgotten. */
+	vcpu->arch.inject_info = 0;
+}
+
+/* Of a VMCS segment (SDM, "Format of Access Rights"); <asm/vmx.h> has the rest. */
+#define VMX_AR_AVL_SHIFT	12
+
+static struct kvm_segment get_segment(int n)
+{
+	u32 ar = vmcs_read(GUEST_ES_AR_BYTES + 2 * n);
+
+	return (struct kvm_segment){
+		.base		= vmcs_read(GUEST_ES_BASE + 2 * n),
+		.limit		= vmcs_read(GUEST_ES_LIMIT + 2 * n),
+		.selector	= vmcs_read(GUEST_ES_SELECTOR + 2 * n),
+		.type		= ar & VMX_AR_TYPE_MASK,
+		.s		= !!(ar & VMX_AR_S_MASK),
+		.dpl		= VMX_AR_DPL(ar),
+		.present	= !!(ar & VMX_AR_P_MASK) && !(ar & VMX_AR_UNUSABLE_MASK),
+		.avl		= ar >> VMX_AR_AVL_SHIFT & 1,
+		.l		= !!(ar & VMX_AR_L_MASK),
+		.db		= !!(ar & VMX_AR_DB_MASK),
+		.g		= !!(ar & VMX_AR_G_MASK),
+		.unusable	= !!(ar & VMX_AR_UNUSABLE_MASK),
+	};
+}
+
+static void set_segment(int n, const struct kvm_segment *s)
+{
+	u32 ar = VMX_AR_UNUSABLE_MASK;
+
+	if (!s->unusable && s->present) {
+		ar = (s->type & VMX_AR_TYPE_MASK) | (s->s & 1) << 4 | (s->dpl & 3) << 5 |
+		     VMX_AR_P_MASK | (s->avl & 1) << VMX_AR_AVL_SHIFT | (s->l & 1) << 13 |
+		     (s->db & 1) << 14 | (s->g & 1) << 15;
+		/* The CPU wants of data segments at entry what software seldom keeps. */
+		if (n < DF_SEG_LDTR && n != DF_SEG_CS)
+			ar |= VMX_AR_TYPE_ACCESSES_MASK;
+	}
+	vmcs_write(GUEST_ES_BASE + 2 * n, s->base);
+	vmcs_write(GUEST_ES_LIMIT + 2 * n, s->limit);
+	vmcs_write(GUEST_ES_SELECTOR + 2 * n, s->selector);
+	vmcs_write(GUEST_ES_AR_BYTES + 2 * n, ar);
+}
+
+int state_get_sregs(struct df_vcpu *vcpu, struct kvm_sregs *sregs)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	int err = run_vmcs_begin(arch);
+
+	if (err)
+		return err;
+	*sregs = (struct kvm_sregs){
+		.cs = get_segment(DF_SEG_CS), .ds = get_segment(DF_SEG_DS),
+		.es = get_segment(DF_SEG_ES), .fs = get_segment(DF_SEG_FS),
+		.gs = get_segment(DF_SEG_GS), .ss = get_segment(DF_SEG_SS),
+		.tr = get_segment(DF_SEG_TR), .ldt = get_segment(DF_SEG_LDTR),
+		.gdt = { vmcs_read(GUEST_GDTR_BASE), vmcs_read(GUEST_GDTR_LIMIT) },
+		.idt = { vmcs_read(GUEST_IDTR_BASE), vmcs_read(GUEST_IDTR_LIMIT) },
+		.cr0 = state_cr0(),
+		.cr2 = arch->cr2,
+		.cr3 = vmcs_read(GUEST_CR3),
+		.cr4 = state_cr4(),
+		.cr8 = arch->cr8,
+		.efer = vmcs_read(GUEST_IA32_EFER),
+		.apic_base = arch->apic_base,
+	};
+	run_vmcs_end();
+	return 0;
+}
+
+int state_set_sregs(struct df_vcpu *vcpu, const struct kvm_sregs *sregs)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	int err;
+
+	if (!state_cr0_valid(sregs->cr0) || !state_cr4_valid(sregs->cr4) ||
+	    !state_efer_valid(sregs->efer) || sregs->cr8 & ~0xfULL)
+		return -EINVAL;
+	/* Long mode is paging with PAE, and nothing else. */
+	if (sregs->efer & EFER_LME && sregs->cr0 & X86_CR0_PG) {
+		if (!(sregs->cr4 & X86_CR4_PAE) || !(sregs->efer & EFER_LMA))
+			return -EINVAL;
+	} else if (sregs->efer & EFER_LMA || sregs->cs.l) {
+		return -EINVAL;
+	}
+	if (sregs->cr3 >> boot_cpu_data.x86_phys_bits)
+		return -EINVAL;
+
+	err = run_vmcs_begin(arch);
+	if (err)
+		return err;
+	set_segment(DF_SEG_CS, &sregs->cs);
+	set_segment(DF_SEG_DS, &sregs->ds);
+	set_segment(DF_SEG_ES, &sregs->es);
+	set_segment(DF_SEG_FS, &sregs->fs);
+	set_segment(DF_SEG_GS, &sregs->gs);
+	set_segment(DF_SEG_SS, &sregs->ss);
+	set_segment(DF_SEG_TR, &sregs->tr);
+	set_segment(DF_SEG_LDTR, &sregs->ldt);
+	vmcs_write(GUEST_GDTR_BASE, sregs->gdt.base);
+	vmcs_write(GUEST_GDTR_LIMIT, sregs->gdt.limit);
+	vmcs_write(GUEST_IDTR_BASE, sregs->idt.base);
+	vmcs_write(GUEST_IDTR_LIMIT, sregs->idt.limit);
+	arch->cr2 = sregs->cr2;
+	arch->cr8 = sregs->cr8;
+	vmcs_write(GUEST_CR3, sregs->cr3);
+	state_set_cr0(sregs->cr0);
+	state_set_cr4(sregs->cr4);
+	state_set_efer(sregs->efer);
+	arch->apic_base = sregs->apic_base;
+	run_vmcs_end();
+	return 0;
+}

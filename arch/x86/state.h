@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A vCPU's register state: what runs with the guest's values in the CPU, and
+ * what user space reads and writes of it.
+ */
+#ifndef DF_STATE_H
+#define DF_STATE_H
+
+#include <linux/types.h>
+#include <asm/msr.h>
+
+struct df_vcpu;
+struct df_vcpu_arch;
+struct kvm_regs;
+struct kvm_sregs;
+
+/* Segment registers in the order of their VMCS fields. */
+enum { DF_SEG_ES, DF_SEG_CS, DF_SEG_SS, DF_SEG_DS, DF_SEG_FS, DF_SEG_GS, DF_SEG_LDTR, DF_SEG_TR };
+
+static inline u64 read_msr_or_0(u32 msr)
+{
+	u64 value;
+
+	return rdmsrl_safe(msr, &value) ? 0 : value;
+}
+
+/* Bits of CR0 and CR4 that the CPU wants so in VMX operation, or we do. */
+void state_set_cr0(u64 value);
+void state_set_cr4(u64 value);
+u64 state_cr0(void);
+u64 state_cr4(void);
+
+/** state_cr0_valid() - what MOV to CR0 does not fault on; likewise CR4 and EFER. */
+bool state_cr0_valid(u64 value);
+bool state_cr4_valid(u64 value);
+bool state_efer_valid(u64 value);
+
+/* EFER with LMA as CR0 makes it, and the entry control that goes with it. */
+void state_set_efer(u64 value);
+
+/** state_init() - what of the host's state does not change; once. */
+int state_init(void);
+
+/** state_fpu_size() - bytes of an XSAVE area for what guests may have. */
+unsigned int state_fpu_size(void);
+
+/**
+ * state_guest_in() - the CPU gets the guest's MSRs, FPU and debug registers
+ *
+ * Context: Preemption off, interrupts on, the VMCS current. Until
+ * state_guest_out() nothing but exits may happen on this CPU.
+ */
+void state_guest_in(struct df_vcpu_arch *arch);
+void state_guest_out(struct df_vcpu_arch *arch);
+
+/* KVM_GET_REGS and the like; the vCPU's lock held, may sleep. */
+void state_get_regs(struct df_vcpu *vcpu, struct kvm_regs *regs);
+void state_set_regs(struct df_vcpu *vcpu, const struct kvm_regs *regs);
+int state_get_sregs(struct df_vcpu *vcpu, struct kvm_sregs *sregs);
+int state_set_sregs(struct df_vcpu *vcpu, const struct kvm_sregs *sregs);
+
+#endif

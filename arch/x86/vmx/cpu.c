@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/cpu.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/smp.h>
+
+#include "host.h"
+#include "types.h"
+#include "vmx/cpu.h"
+#include "vmx/operation.h"
+
+/**
+ * struct vmx_cpu - VMX on one CPU; its own, with interrupts off
+ * @region: for VMXON; while VMX is on
+ * @current_vmcs: what VMPTRLD was last given
+ * @loaded: vCPUs whose VMCS is active here
+ * @on: in VMX operation
+ */
+struct vmx_cpu {
+	struct vmx_region *region;
+	struct vmx_region *current_vmcs;
+	struct list_head loaded;
+	bool on;
+};
+
+static DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
+
+/* Guards @users; taken inside cpus_read_lock(). */
+static DEFINE_MUTEX(users_lock);
+static unsigned int users;
+
+static int cpu_enable(void)
+{
+	struct vmx_cpu *this = this_cpu_ptr(&vmx_cpu);
+	int err;
+
+	lockdep_assert_irqs_disabled();
+	if (this->on)
+		return 0;
+	err = vmx_enter_operation(this->region);
+	if (err)
+		return err;
+	/* What an earlier owner of VMX left in the TLB under the same tags. */
+	vmx_invept_all();
+	INIT_LIST_HEAD(&this->loaded);
+	this->current_vmcs = NULL;
+	this->on = true;
+	return 0;
+}
+
+static void clear_vmcs(struct df_vcpu_arch *arch)
+{
+	struct vmx_cpu *this = this_cpu_ptr(&vmx_cpu);
+
+	WARN_ON_ONCE(vmclear(__pa(arch->vmcs)));
+	if (this->current_vmcs == arch->vmcs)
+		this->current_vmcs = NULL;
+	list_del(&arch->loaded);
+	arch->launched = false;
+	/* Pairs with vmx_load(): whoever sees -1 may activate it elsewhere. */
+	smp_store_release(&arch->cpu, -1);
+}
+
+static void cpu_disable(void)
+{
+	struct vmx_cpu *this = this_cpu_ptr(&vmx_cpu);
+	struct df_vcpu_arch *arch, *next;
+
+	lockdep_assert_irqs_disabled();
+	if (!this->on)
+		return;
+	list_for_each_entry_safe(arch, next, &this->loaded, loaded)
+		clear_vmcs(arch);
+	vmx_leave_operation();
+	this->on = false;
+}
+
+static void enable_this(void *err)
+{
+	int ret = cpu_enable();
+
+	if (ret)
+		atomic_cmpxchg((atomic_t *)err, 0, ret);
+}
+
+static void disable_this(void *unused)
+{
+	cpu_disable();
+}
+
+static void free_regions(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		vmx_region_free(per_cpu(vmx_cpu.region, cpu));
+		per_cpu(vmx_cpu.region, cpu) = NULL;
+	}
+}
+
+static int enable_all(const struct vmx_capabilities *caps)
+{
+	atomic_t err = ATOMIC_INIT(0);
+	int cpu;
+
+	for_each_online_cpu(cpu) {
+		per_cpu(vmx_cpu.region, cpu) = vmx_region_alloc(cpu_to_node(cpu), caps);
+		if (!per_cpu(vmx_cpu.region, cpu)) {
+			free_regions();
+			return -ENOMEM;
+		}
+	}
+	on_each_cpu(enable_this, &err, 1);
+	if (atomic_read(&err)) {
+		on_each_cpu(disable_this, NULL, 1);
+		free_regions();
+	}
+	return atomic_read(&err);
+}
+
+int vmx_get(const struct vmx_capabilities *caps)
+{
+	int err = 0;
+
+	guard(cpus_read_lock)();
+	guard(mutex)(&users_lock);
+	if (!users)
+		err = enable_all(caps);
+	if (!err)
+		users++;
+	return err;
+}
+
+void vmx_put(void)
+{
+	guard(cpus_read_lock)();
+	guard(mutex)(&users_lock);
+	if (--users)
+		return;
+	on_each_cpu(disable_this, NULL, 1);
+	free_regions();
+}
+
+/* CPU hotplug holds the lock that keeps vmx_get() and vmx_put() away. */
+int vmx_cpu_online(const struct vmx_capabilities *caps)
+{
+	unsigned long flags;
+	int err;
+
+	if (!users)
+		return 0;
+	this_cpu_write(vmx_cpu.region, vmx_region_alloc(numa_node_id(), caps));
+	if (!this_cpu_read(vmx_cpu.region))
+		return -ENOMEM;
+	local_irq_save(flags);
+	err = cpu_enable();
+	local_irq_restore(flags);
+	return err;
+}
+
+void vmx_cpu_offline(void)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	cpu_disable();
+	local_irq_restore(flags);
+	vmx_region_free(this_cpu_read(vmx_cpu.region));
+	this_cpu_write(vmx_cpu.region, NULL);
+}
+
+static void clear_here(void *data)
+{
+	struct df_vcpu_arch *arch = data;
+
+	/* CPU hotplug may have been faster. */
+	if (arch->cpu == smp_processor_id())
+		clear_vmcs(arch);
+}
+
+/*
+ * Two CPUs may ask each other at once: interrupts are on while they wait, so
+ * that both are served. The vCPU's lock keeps a third one out.
+ */
+int vmx_load(struct df_vcpu_arch *arch)
+{
+	struct vmx_cpu *this = this_cpu_ptr(&vmx_cpu);
+	/* Pairs with clear_vmcs(). */
+	int cpu = smp_load_acquire(&arch->cpu);
+	bool moved = cpu != smp_processor_id();
+	unsigned long flags;
+	int ret = moved;
+
+	if (moved && cpu >= 0)
+		smp_call_function_single(cpu, clear_here, arch, 1);
+
+	local_irq_save(flags);
+	if (!this->on) {
+		ret = -EIO;
+	} else if (this->current_vmcs != arch->vmcs) {
+		if (moved)
+			WARN_ON_ONCE(vmclear(__pa(arch->vmcs)));
+		WARN_ON_ONCE(vmptrld(__pa(arch->vmcs)));
+		this->current_vmcs = arch->vmcs;
+	}
+	if (ret > 0) {
+		list_add(&arch->loaded, &this->loaded);
+		arch->launched = false;
+		/* Pairs with vmx_unload() on another CPU: the list first. */
+		smp_store_release(&arch->cpu, smp_processor_id());
+	}
+	local_irq_restore(flags);
+	return ret;
+}
+
+void vmx_unload(struct df_vcpu_arch *arch)
+{
+	/* Pairs with clear_vmcs() and vmx_load(). */
+	int cpu = smp_load_acquire(&arch->cpu);
+
+	if (cpu >= 0)
+		smp_call_function_single(cpu, clear_here, arch, 1);
+}
+
+static void flush_here(void *eptp)
+{
+	if (this_cpu_read(vmx_cpu.on))
+		vmx_invept_context(*(u64 *)eptp);
+}
+
+void vmx_flush_ept(u64 eptp)
+{
+	on_each_cpu(flush_here, &eptp, 1);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * VMX on the host's CPUs: on while there are VMs, and which VMCS is active where.
+ */
+#ifndef DF_VMX_CPU_H
+#define DF_VMX_CPU_H
+
+#include "features.h"
+
+struct df_vcpu_arch;
+
+/**
+ * vmx_get() - switch VMX on, on every CPU, unless it is on already
+ * @caps: of every CPU
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, -ENOMEM, or -EBUSY if another hypervisor holds VMX.
+ */
+int vmx_get(const struct vmx_capabilities *caps);
+
+/** vmx_put() - switch it off again when nobody needs it any more. May sleep. */
+void vmx_put(void);
+
+/* For CPU hotplug; on the CPU itself. */
+int vmx_cpu_online(const struct vmx_capabilities *caps);
+void vmx_cpu_offline(void);
+
+/**
+ * vmx_load() - make a vCPU's VMCS current on this CPU
+ *
+ * Context: Preemption off, interrupts on; it may have to be asked of another CPU.
+ * Return: 1 if it came from another CPU, so that the host state in it has to be
+ * written anew; 0 if not; -EIO if VMX is not on here.
+ */
+int vmx_load(struct df_vcpu_arch *arch);
+
+/** vmx_unload() - make a VMCS inactive, wherever it is, for good. May sleep. */
+void vmx_unload(struct df_vcpu_arch *arch);
+
+#endif

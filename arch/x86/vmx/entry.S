@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Into the guest and out again.
+ */
+#include <linux/linkage.h>
+#include <asm/asm.h>
+#include <asm/nospec-branch.h>
+#include <asm/unwind_hints.h>
+
+#define VMCS_HOST_RSP	0x6c14		/* HOST_RSP; an enum in <asm/vmx.h> */
+
+#define REG(n)		((n) * 8)	/* of the save area, in ModRM order */
+
+	.section .noinstr.text, "ax"
+
+/*
+ * int vmx_enter(u64 *regs, bool launched)
+ *
+ * Enters the guest of the current VMCS with its general registers from @regs,
+ * and comes back at its next exit with them in @regs. RSP is the VMCS's.
+ *
+ * In:		%rdi = @regs, %esi = @launched; interrupts off
+ * Out:		%eax = 0 after an exit, 1 after VMfail, -1 after a fault
+ * Clobbers:	what a C function may; of the guest's values none is left in a
+ *		register, so that nothing can be speculated with them
+ *
+ * Stack, from the top, while the guest runs:
+ *
+ *	HOST_RSP ->	@regs
+ *			%rbx %r12 %r13 %r14 %r15 %rbp
+ *			return address
+ */
+SYM_FUNC_START(vmx_enter)
+	push	%rbp
+	mov	%rsp, %rbp
+	push	%r15
+	push	%r14
+	push	%r13
+	push	%r12
+	push	%rbx
+	push	%rdi
+
+	mov	$VMCS_HOST_RSP, %edx
+	vmwrite	%rsp, %rdx
+
+	/* CF tells VMRESUME from VMLAUNCH; neither MOV nor VERW changes it. */
+	bt	$0, %esi
+
+	mov	%rdi, %rax
+	mov	REG(1)(%rax), %rcx
+	mov	REG(2)(%rax), %rdx
+	mov	REG(3)(%rax), %rbx
+	mov	REG(5)(%rax), %rbp
+	mov	REG(6)(%rax), %rsi
+	mov	REG(7)(%rax), %rdi
+	mov	REG(8)(%rax), %r8
+	mov	REG(9)(%rax), %r9
+	mov	REG(10)(%rax), %r10
+	mov	REG(11)(%rax), %r11
+	mov	REG(12)(%rax), %r12
+	mov	REG(13)(%rax), %r13
+	mov	REG(14)(%rax), %r14
+	mov	REG(15)(%rax), %r15
+	mov	REG(0)(%rax), %rax
+
+	/* MDS, TAA, RFDS, MMIO stale data: as the host's settings ask. */
+	CLEAR_CPU_BUFFERS
+#ifdef VM_CLEAR_CPU_BUFFERS
+	VM_CLEAR_CPU_BUFFERS
+#endif
+	UNWIND_HINT_SAVE
+	jnc	.Llaunch
+.Lresume:
+	vmresume
+	jmp	.Lvmfail
+.Llaunch:
+	vmlaunch
+	jmp	.Lvmfail
+
+	_ASM_EXTABLE(.Lresume, .Lfault)
+	_ASM_EXTABLE(.Llaunch, .Lfault)
+
+	/* HOST_RIP: every exit arrives here, with HOST_RSP in place. */
+SYM_INNER_LABEL_ALIGN(vmx_exit_point, SYM_L_GLOBAL)
+	UNWIND_HINT_RESTORE
+	ENDBR
+	push	%rax
+	mov	8(%rsp), %rax
+	pop	REG(0)(%rax)
+	mov	%rcx, REG(1)(%rax)
+	mov	%rdx, REG(2)(%rax)
+	mov	%rbx, REG(3)(%rax)
+	mov	%rbp, REG(5)(%rax)
+	mov	%rsi, REG(6)(%rax)
+	mov	%rdi, REG(7)(%rax)
+	mov	%r8, REG(8)(%rax)
+	mov	%r9, REG(9)(%rax)
+	mov	%r10, REG(10)(%rax)
+	mov	%r11, REG(11)(%rax)
+	mov	%r12, REG(12)(%rax)
+	mov	%r13, REG(13)(%rax)
+	mov	%r14, REG(14)(%rax)
+	mov	%r15, REG(15)(%rax)
+	xor	%ebx, %ebx
+
+.Lscrub:
+	/* %rbx is the answer, the rest is the guest's until it is cleared. */
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+	xor	%ebp, %ebp
+	xor	%esi, %esi
+	xor	%edi, %edi
+	xor	%r8d, %r8d
+	xor	%r9d, %r9d
+	xor	%r10d, %r10d
+	xor	%r11d, %r11d
+	xor	%r12d, %r12d
+	xor	%r13d, %r13d
+	xor	%r14d, %r14d
+	xor	%r15d, %r15d
+
+	/* Before the first RET: no return prediction of the guest's making. */
+	FILL_RETURN_BUFFER %rcx, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, \
+			   X86_FEATURE_RSB_VMEXIT_LITE
+	CLEAR_BRANCH_HISTORY_VMEXIT
+
+	mov	%ebx, %eax
+	add	$8, %rsp
+	pop	%rbx
+	pop	%r12
+	pop	%r13
+	pop	%r14
+	pop	%r15
+	pop	%rbp
+	RET
+
+.Lvmfail:
+	mov	$1, %ebx
+	jmp	.Lscrub
+.Lfault:
+	mov	$-1, %ebx
+	jmp	.Lscrub
+SYM_FUNC_END(vmx_enter)

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/bitops.h>
+#include <asm/desc.h>
+#include <asm/msr.h>
+#include <asm/segment.h>
+
+#include "ept.h"
+#include "state.h"
+#include "types.h"
+#include "vcpu.h"
+#include "vm.h"
+#include "vmcs.h"
+#include "operation.h"
+
+/* What we want of each field of controls. */
+#define WANT_PIN	(PIN_BASED_EXT_INTR_MASK | PIN_BASED_NMI_EXITING | PIN_BASED_VIRTUAL_NMIS)
+#define WANT_PRIMARY	(CPU_BASED_HLT_EXITING | CPU_BASED_UNCOND_IO_EXITING |		\
+			 CPU_BASED_USE_MSR_BITMAPS | CPU_BASED_USE_TSC_OFFSETTING |	\
+			 CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING |		\
+			 CPU_BASED_MOV_DR_EXITING | CPU_BASED_RDPMC_EXITING |		\
+			 CPU_BASED_CR8_LOAD_EXITING | CPU_BASED_CR8_STORE_EXITING |	\
+			 CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
+#define WANT_SECONDARY	(SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST | \
+			 SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_RDTSCP |	\
+			 SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_WBINVD_EXITING)
+#define WANT_EXIT	(VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_IA32_EFER |	\
+			 VM_EXIT_LOAD_IA32_EFER | VM_EXIT_SAVE_IA32_PAT |		\
+			 VM_EXIT_LOAD_IA32_PAT | VM_EXIT_SAVE_DEBUG_CONTROLS)
+#define WANT_ENTRY	(VM_ENTRY_LOAD_IA32_EFER | VM_ENTRY_LOAD_IA32_PAT |		\
+			 VM_ENTRY_LOAD_DEBUG_CONTROLS)
+
+static struct {
+	u32 pin, primary, secondary, exit, entry;
+} controls;
+
+/* Low half: bits that must be 1. High half: bits that may be. */
+static u32 resolve(u64 capability, u32 want)
+{
+	return (want | (u32)capability) & (u32)(capability >> 32);
+}
+
+void vmcs_resolve_controls(const struct vmx_capabilities *caps)
+{
+	controls.pin = resolve(caps->msr[VMX_CAP_PIN], WANT_PIN);
+	controls.primary = resolve(caps->msr[VMX_CAP_PRIMARY], WANT_PRIMARY);
+	controls.secondary = resolve(caps->msr[VMX_CAP_SECONDARY], WANT_SECONDARY);
+	controls.exit = resolve(caps->msr[VMX_CAP_EXIT], WANT_EXIT);
+	controls.entry = resolve(caps->msr[VMX_CAP_ENTRY], WANT_ENTRY);
+}
+
+/* What is not named here exits. Four bitmaps: reads low, high, writes low, high. */
+void vmx_msr_bitmap_init(unsigned long *bitmap)
+{
+	static const u32 passed[] = {
+		MSR_FS_BASE, MSR_GS_BASE,			/* guest-state area */
+		MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP,	/* likewise */
+		MSR_IA32_SYSENTER_EIP, MSR_IA32_CR_PAT,		/* likewise */
+		MSR_KERNEL_GS_BASE, MSR_STAR, MSR_LSTAR,	/* switched by state.c */
+		MSR_SYSCALL_MASK,				/* likewise */
+	};
+
+	memset(bitmap, 0xff, PAGE_SIZE);
+	for (size_t i = 0; i < ARRAY_SIZE(passed); i++) {
+		unsigned int high = passed[i] >= 0xc0000000 ? 8192 : 0;
+		unsigned int bit = (passed[i] & 0x1fff) + high;
+
+		__clear_bit(bit, bitmap);
+		__clear_bit(bit + 2 * 8192, bitmap);
+	}
+}
+
+static void init_host(void)
+{
+	struct desc_ptr idt;
+
+	store_idt(&idt);
+	vmcs_write(HOST_CR0, read_cr0());
+	vmcs_write(HOST_IDTR_BASE, idt.address);
+	vmcs_write(HOST_RIP, (unsigned long)vmx_exit_point);
+	vmcs_write(HOST_CS_SELECTOR, __KERNEL_CS);
+	vmcs_write(HOST_SS_SELECTOR, __KERNEL_DS);
+	vmcs_write(HOST_DS_SELECTOR, 0);
+	vmcs_write(HOST_ES_SELECTOR, 0);
+	vmcs_write(HOST_FS_SELECTOR, 0);
+	vmcs_write(HOST_GS_SELECTOR, 0);
+	vmcs_write(HOST_TR_SELECTOR, GDT_ENTRY_TSS * 8);
+	vmcs_write(HOST_IA32_EFER, read_msr_or_0(MSR_EFER));
+	vmcs_write(HOST_IA32_PAT, read_msr_or_0(MSR_IA32_CR_PAT));
+	vmcs_write(HOST_IA32_SYSENTER_CS, read_msr_or_0(MSR_IA32_SYSENTER_CS));
+	vmcs_write(HOST_IA32_SYSENTER_EIP, read_msr_or_0(MSR_IA32_SYSENTER_EIP));
+}
+
+void vmcs_host_on_cpu(void)
+{
+	const struct ldttss_desc *tss;
+	struct desc_ptr gdt;
+
+	native_store_gdt(&gdt);
+	tss = (void *)(gdt.address + GDT_ENTRY_TSS * 8);
+	vmcs_write(HOST_GDTR_BASE, gdt.address);
+	vmcs_write(HOST_TR_BASE, tss->base0 | (u64)tss->base1 << 16 | (u64)tss->base2 << 24 |
+				 (u64)tss->base3 << 32);
+	vmcs_write(HOST_GS_BASE, read_msr_or_0(MSR_GS_BASE));
+	vmcs_write(HOST_IA32_SYSENTER_ESP, read_msr_or_0(MSR_IA32_SYSENTER_ESP));
+}
+
+static void init_controls(struct df_vcpu *vcpu)
+{
+	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, controls.pin);
+	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, controls.primary);
+	vmcs_write(SECONDARY_VM_EXEC_CONTROL, controls.secondary);
+	vmcs_write(VM_EXIT_CONTROLS, controls.exit);
+	vmcs_write(VM_ENTRY_CONTROLS, controls.entry);
+	vmcs_write(VIRTUAL_PROCESSOR_ID, vcpu->arch.vpid);
+	vmcs_write(EPT_POINTER, ept_pointer(vcpu->vm));
+	vmcs_write(MSR_BITMAP, __pa(vcpu->vm->arch.msr_bitmap));
+	vmcs_write(VMCS_LINK_POINTER, ~0ULL);
+	vmcs_write(TSC_OFFSET, 0);
+
+	/* Only what a guest must not be trusted with; see exits.c. */
+	vmcs_write(EXCEPTION_BITMAP, BIT(18));		/* #MC is the host's */
+	vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
+	vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
+	vmcs_write(CR3_TARGET_COUNT, 0);
+	vmcs_write(VM_EXIT_MSR_STORE_COUNT, 0);
+	vmcs_write(VM_EXIT_MSR_LOAD_COUNT, 0);
+	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, 0);
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+}
+
+static void init_segment(int n, u16 selector, u64 base, u32 limit, u32 access)
+{
+	vmcs_write(GUEST_ES_SELECTOR + 2 * n, selector);
+	vmcs_write(GUEST_ES_BASE + 2 * n, base);
+	vmcs_write(GUEST_ES_LIMIT + 2 * n, limit);
+	vmcs_write(GUEST_ES_AR_BYTES + 2 * n, access);
+}
+
+/* SDM, "Processor State After Reset". */
+static void init_guest(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	memset(arch->regs, 0, sizeof(arch->regs));
+	arch->regs[DF_RDX] = 0x600;
+	arch->rip = 0xfff0;
+	arch->rflags = X86_EFLAGS_FIXED;
+	arch->dirty = DF_DIRTY_ALL;
+
+	init_segment(DF_SEG_CS, 0xf000, 0xffff0000, 0xffff, 0x9b);
+	for (int n = 0; n < DF_SEG_LDTR; n++)
+		if (n != DF_SEG_CS)
+			init_segment(n, 0, 0, 0xffff, 0x93);
+	init_segment(DF_SEG_LDTR, 0, 0, 0xffff, 0x82);
+	init_segment(DF_SEG_TR, 0, 0, 0xffff, 0x8b);
+	vmcs_write(GUEST_GDTR_BASE, 0);
+	vmcs_write(GUEST_GDTR_LIMIT, 0xffff);
+	vmcs_write(GUEST_IDTR_BASE, 0);
+	vmcs_write(GUEST_IDTR_LIMIT, 0xffff);
+
+	state_set_cr0(X86_CR0_ET | X86_CR0_NW | X86_CR0_CD);
+	state_set_cr4(0);
+	vmcs_write(GUEST_CR3, 0);
+	vmcs_write(GUEST_IA32_EFER, 0);
+	vmcs_write(GUEST_IA32_PAT, 0x0007040600070406ULL);
+	vmcs_write(GUEST_DR7, 0x400);
+	vmcs_write(GUEST_IA32_DEBUGCTL, 0);
+	vmcs_write(GUEST_SYSENTER_CS, 0);
+	vmcs_write(GUEST_SYSENTER_ESP, 0);
+	vmcs_write(GUEST_SYSENTER_EIP, 0);
+	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, 0);
+	vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
+	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
+}
+
+void vmcs_init(struct df_vcpu *vcpu)
+{
+	init_controls(vcpu);
+	init_host();
+	init_guest(vcpu);
+}

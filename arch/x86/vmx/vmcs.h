@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What is in a VMCS.
+ */
+#ifndef DF_VMX_VMCS_H
+#define DF_VMX_VMCS_H
+
+#include "features.h"
+
+struct df_vcpu;
+
+/**
+ * vmcs_resolve_controls() - choose the VMX controls for this host, once
+ *
+ * Of what we want, what the CPU allows; and what it insists on.
+ */
+void vmcs_resolve_controls(const struct vmx_capabilities *caps);
+
+/** vmcs_init() - controls, and the state that a reset leaves; the VMCS current. */
+void vmcs_init(struct df_vcpu *vcpu);
+
+/** vmcs_host_on_cpu() - the host state that differs from CPU to CPU; preemption off. */
+void vmcs_host_on_cpu(void);
+
+/** vmx_msr_bitmap_init() - a bitmap that lets through what the guest's own VMCS or we switch. */
+void vmx_msr_bitmap_init(unsigned long *bitmap);
+
+/* From entry.S. */
+int vmx_enter(u64 *regs, bool launched);
+extern char vmx_exit_point[];
+
+#endif

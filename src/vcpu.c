@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Virtual CPUs: their life, and the ioctls of their file that are no register
+ * state.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+#include "arch.h"
+#include "vcpu.h"
+#include "vm.h"
+
+void df_vcpu_free(struct df_vcpu *vcpu)
+{
+	df_arch_vcpu_destroy(vcpu);
+	vfree(vcpu->run);
+	kfree(vcpu);
+}
+
+static long vcpu_run(struct df_vcpu *vcpu)
+{
+	sigset_t saved;
+	int err;
+
+	if (vcpu->has_sigmask)
+		sigprocmask(SIG_SETMASK, &vcpu->sigmask, &saved);
+	err = df_arch_vcpu_run(vcpu);
+	if (vcpu->has_sigmask)
+		sigprocmask(SIG_SETMASK, &saved, NULL);
+	return err;
+}
+
+/* The kernel's sigset is what user space passes, in a length of its own. */
+static long set_signal_mask(struct df_vcpu *vcpu, void __user *arg)
+{
+	struct kvm_signal_mask head;
+	sigset_t mask;
+
+	if (!arg) {
+		vcpu->has_sigmask = false;
+		return 0;
+	}
+	if (copy_from_user(&head, arg, sizeof(head)))
+		return -EFAULT;
+	if (head.len != sizeof(mask))
+		return -EINVAL;
+	if (copy_from_user(&mask, arg + offsetof(struct kvm_signal_mask, sigset), sizeof(mask)))
+		return -EFAULT;
+	sigdelsetmask(&mask, sigmask(SIGKILL) | sigmask(SIGSTOP));
+	vcpu->sigmask = mask;
+	vcpu->has_sigmask = true;
+	return 0;
+}
+
+static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct df_vcpu *vcpu = file->private_data;
+	long ret;
+
+	if (vcpu->vm->mm != current->mm)
+		return -EIO;
+	/* Another thread may be in the guest for ever: a signal ends the wait. */
+	if (mutex_lock_killable(&vcpu->lock))
+		return -EINTR;
+	switch (cmd) {
+	case KVM_RUN:
+		ret = arg ? -EINVAL : vcpu_run(vcpu);
+		break;
+	case KVM_SET_SIGNAL_MASK:
+		ret = set_signal_mask(vcpu, (void __user *)arg);
+		break;
+	default:
+		ret = df_arch_vcpu_ioctl(vcpu, cmd, arg);
+		break;
+	}
+	mutex_unlock(&vcpu->lock);
+	return ret;
+}
+
+static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct df_vcpu *vcpu = file->private_data;
+
+	return remap_vmalloc_range(vma, vcpu->run, vma->vm_pgoff);
+}
+
+static int vcpu_release(struct inode *inode, struct file *file)
+{
+	struct df_vcpu *vcpu = file->private_data;
+
+	df_vm_put(vcpu->vm);
+	return 0;
+}
+
+static const struct file_operations vcpu_fops = {
+	.owner		= THIS_MODULE,
+	.unlocked_ioctl	= vcpu_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.mmap		= vcpu_mmap,
+	.release	= vcpu_release,
+	.llseek		= noop_llseek,
+};
+
+static struct df_vcpu *vcpu_alloc(struct df_vm *vm, u32 id)
+{
+	struct df_vcpu *vcpu;
+
+	vcpu = kzalloc(sizeof(*vcpu), GFP_KERNEL_ACCOUNT);
+	if (!vcpu)
+		return NULL;
+	vcpu->vm = vm;
+	vcpu->id = id;
+	mutex_init(&vcpu->lock);
+	vcpu->run = vmalloc_user(DF_RUN_SIZE);
+	if (!vcpu->run || df_arch_vcpu_init(vcpu)) {
+		vfree(vcpu->run);
+		kfree(vcpu);
+		return NULL;
+	}
+	return vcpu;
+}
+
+int df_vcpu_create(struct df_vm *vm, unsigned long id)
+{
+	struct df_vcpu *vcpu;
+	int fd;
+
+	if (id >= DF_MAX_VCPUS)
+		return -EINVAL;
+	guard(mutex)(&vm->lock);
+	if (vm->vcpus[id])
+		return -EEXIST;
+	vcpu = vcpu_alloc(vm, id);
+	if (!vcpu)
+		return -ENOMEM;
+
+	df_vm_get(vm);
+	fd = anon_inode_getfd("dragonfly-vcpu", &vcpu_fops, vcpu, O_RDWR | O_CLOEXEC);
+	if (fd < 0) {
+		/* The caller's own file still holds the VM. */
+		refcount_dec(&vm->refs);
+		df_vcpu_free(vcpu);
+		return fd;
+	}
+	vm->vcpus[id] = vcpu;
+	return fd;
+}

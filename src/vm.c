@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Virtual machines: their life, and the ioctls of their file.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "arch.h"
+#include "device.h"
+#include "memory.h"
+#include "vcpu.h"
+#include "vm.h"
+
+void df_vm_get(struct df_vm *vm)
+{
+	refcount_inc(&vm->refs);
+}
+
+/* The producers first: no vCPU can touch memory when memory goes. */
+static void vm_destroy(struct df_vm *vm)
+{
+	for (unsigned int i = 0; i < DF_MAX_VCPUS; i++)
+		if (vm->vcpus[i])
+			df_vcpu_free(vm->vcpus[i]);
+
+	scoped_guard(rwsem_write, &vm->memory_lock)
+		for (unsigned int i = 0; i < DF_MAX_SLOTS; i++)
+			if (vm->slots[i].pages)
+				df_arch_memory_unmap(vm, vm->slots[i].gfn, vm->slots[i].pages);
+	df_arch_vm_destroy(vm);
+	mmdrop(vm->mm);
+	kvfree(vm->slots);
+	kfree(vm);
+}
+
+void df_vm_put(struct df_vm *vm)
+{
+	if (refcount_dec_and_test(&vm->refs))
+		vm_destroy(vm);
+}
+
+static long create_vcpu(struct df_vm *vm, unsigned long id)
+{
+	return df_vcpu_create(vm, id);
+}
+
+static long set_memory(struct df_vm *vm, unsigned long arg)
+{
+	struct kvm_userspace_memory_region2 region = {};
+
+	if (copy_from_user(&region, (void __user *)arg, sizeof(struct kvm_userspace_memory_region)))
+		return -EFAULT;
+	return df_memory_set(vm, &region);
+}
+
+static long set_memory2(struct df_vm *vm, unsigned long arg)
+{
+	struct kvm_userspace_memory_region2 region;
+
+	if (copy_from_user(&region, (void __user *)arg, sizeof(region)))
+		return -EFAULT;
+	return df_memory_set(vm, &region);
+}
+
+static long check_extension(struct df_vm *vm, unsigned long capability)
+{
+	return df_device_check_extension(capability);
+}
+
+/* Where Intel CPUs without unrestricted guest need memory; these do not. */
+static long accept(struct df_vm *vm, unsigned long arg)
+{
+	return 0;
+}
+
+static const struct {
+	unsigned int cmd;
+	long (*handle)(struct df_vm *vm, unsigned long arg);
+} vm_ioctls[] = {
+	{ KVM_CREATE_VCPU,		create_vcpu },
+	{ KVM_SET_USER_MEMORY_REGION,	set_memory },
+	{ KVM_SET_USER_MEMORY_REGION2,	set_memory2 },
+	{ KVM_CHECK_EXTENSION,		check_extension },
+	{ KVM_SET_TSS_ADDR,		accept },
+	{ KVM_SET_IDENTITY_MAP_ADDR,	accept },
+};
+
+/* Guest memory is its creator's; nobody else could mean the same addresses. */
+static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct df_vm *vm = file->private_data;
+
+	if (vm->mm != current->mm)
+		return -EIO;
+	for (size_t i = 0; i < ARRAY_SIZE(vm_ioctls); i++)
+		if (vm_ioctls[i].cmd == cmd)
+			return vm_ioctls[i].handle(vm, arg);
+	return -ENOTTY;
+}
+
+static int vm_release(struct inode *inode, struct file *file)
+{
+	df_vm_put(file->private_data);
+	return 0;
+}
+
+static const struct file_operations vm_fops = {
+	.owner		= THIS_MODULE,
+	.unlocked_ioctl	= vm_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.release	= vm_release,
+	.llseek		= noop_llseek,
+};
+
+int df_vm_create(void)
+{
+	struct df_vm *vm;
+	int err;
+
+	vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	if (!vm)
+		return -ENOMEM;
+	vm->slots = kvcalloc(DF_MAX_SLOTS, sizeof(*vm->slots), GFP_KERNEL_ACCOUNT);
+	if (!vm->slots) {
+		err = -ENOMEM;
+		goto free_vm;
+	}
+	refcount_set(&vm->refs, 1);
+	mutex_init(&vm->lock);
+	init_rwsem(&vm->memory_lock);
+	err = df_arch_vm_init(vm);
+	if (err)
+		goto free_slots;
+	vm->mm = current->mm;
+	mmgrab(vm->mm);
+
+	err = anon_inode_getfd("dragonfly-vm", &vm_fops, vm, O_RDWR | O_CLOEXEC);
+	if (err < 0)
+		df_vm_put(vm);
+	return err;
+
+free_slots:
+	kvfree(vm->slots);
+free_vm:
+	kfree(vm);
+	return err;
+}
