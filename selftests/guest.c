@@ -24,6 +24,7 @@ GUEST_ASM(code_count, 16, "1: incl 0x3000\n jmp 1b");
 GUEST_ASM(code_cpuid, 16, "mov $0x40000000, %eax\n cpuid\n hlt");
 GUEST_ASM(code_write_hole, 16, "mov $0xf000, %ax\n mov %ax, %ds\n movb $1, 0\n hlt");
 GUEST_ASM(code_bad_msr, 16, "mov $0xdead, %ecx\n rdmsr\n hlt");
+GUEST_ASM(code_pae, 32, "movl $0x5a5a5a5a, 0x40003000\n hlt");
 GUEST_ASM(code_sse, 64, "movups 0x3000, %xmm0\n paddd %xmm0, %xmm0\n movups %xmm0, 0x3010\n hlt");
 GUEST_ASM(code_long, 64,
 	  "mov $0x123456789abcdef0, %rax\n mov %rax, 0x3000\n"
@@ -274,6 +275,68 @@ TEST_F(guest, vector_registers_are_apart)
 	EXPECT_EQ(2, *(uint32_t *)(self->g.memory + 0x3010));
 	EXPECT_EQ(8, *(uint32_t *)(self->g.memory + 0x301c));
 	EXPECT_NE(2, after[0]);
+}
+
+/* The CPU has the four top entries in registers, which a load of CR3 fills. */
+TEST_F(guest, pae_paging_runs)
+{
+	struct kvm_segment code = {
+		.limit = ~0U, .selector = 8, .type = 11, .present = 1, .s = 1, .db = 1, .g = 1
+	};
+	struct kvm_segment data = {
+		.limit = ~0U, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1
+	};
+	struct kvm_sregs s;
+
+	START(code_pae);
+	set_cpuid(&self->g);
+	*(uint64_t *)(self->g.memory + 0x10000) = 0x11000 | 1;
+	*(uint64_t *)(self->g.memory + 0x11000) = 0x83;
+	/* The second GiB is the first again. */
+	*(uint64_t *)(self->g.memory + 0x10008) = 0x11000 | 1;
+	ASSERT_EQ(0, ioctl(self->g.vcpu, KVM_GET_SREGS, &s));
+	s.cr3 = 0x10000;
+	s.cr4 = 1 << 5;
+	s.cr0 = 1UL << 31 | 1 << 5 | 1;
+	s.cs = code;
+	s.ds = data;
+	s.es = data;
+	s.ss = data;
+	ASSERT_EQ(0, ioctl(self->g.vcpu, KVM_SET_SREGS, &s));
+	ASSERT_EQ(KVM_EXIT_HLT, guest_run(&self->g));
+	EXPECT_EQ(0x5a5a5a5a, *(uint32_t *)(self->g.memory + 0x3000));
+}
+
+/* Single-stepping is the guest's own business: its handler runs. */
+TEST_F(guest, a_trap_flag_raises_its_exception)
+{
+	struct kvm_regs regs;
+
+	START(code_spin);
+	*(uint32_t *)(self->g.memory + 1 * 4) = 0x2000;
+	self->g.memory[0x2000] = 0xf4;
+	ASSERT_EQ(0, ioctl(self->g.vcpu, KVM_GET_REGS, &regs));
+	regs.rflags |= 1 << 8;
+	ASSERT_EQ(0, ioctl(self->g.vcpu, KVM_SET_REGS, &regs));
+	ASSERT_EQ(KVM_EXIT_HLT, guest_run(&self->g));
+	ASSERT_EQ(0, ioctl(self->g.vcpu, KVM_GET_REGS, &regs));
+	EXPECT_EQ(0x2001, regs.rip);
+}
+
+/* VMX would be off when the host wakes up. */
+TEST_F(guest, the_host_does_not_suspend_under_a_vm)
+{
+	int fd;
+
+	if (getenv("KVM_DEVICE"))
+		SKIP(return, "KVM suspends and resumes");
+	START(code_spin);
+	fd = open("/sys/power/state", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		SKIP(return, "this kernel cannot suspend");
+	EXPECT_EQ(-1, write(fd, "freeze", 6));
+	EXPECT_EQ(EBUSY, errno);
+	close(fd);
 }
 
 TEST_F(guest, memory_slots_are_checked_as_kvm_does)

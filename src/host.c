@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/entry-kvm.h>
 #include <linux/errno.h>
 #include <linux/kvm_host.h>
 #include <linux/perf_event.h>
+#include <linux/suspend.h>
 #include <asm/gsseg.h>
 #include <asm/perf_event.h>
+#include <asm/reboot.h>
 #include <asm/tlbflush.h>
 
 #include "host.h"
@@ -61,6 +65,41 @@ int df_host_do_work(void)
 void df_host_load_gs(u16 selector)
 {
 	load_gs_index(selector);
+}
+
+static void (*emergency_leave)(void);
+
+void df_host_vmx_users(void (*leave)(void))
+{
+	if (leave)
+		cpu_emergency_register_virt_callback(leave);
+	else
+		cpu_emergency_unregister_virt_callback(emergency_leave);
+	WRITE_ONCE(emergency_leave, leave);
+}
+
+static int refuse_suspend(struct notifier_block *nb, unsigned long event, void *data)
+{
+	bool suspends = event == PM_SUSPEND_PREPARE || event == PM_HIBERNATION_PREPARE;
+
+	if (!suspends || !READ_ONCE(emergency_leave))
+		return NOTIFY_DONE;
+	pr_info("the host cannot suspend while there are VMs\n");
+	return notifier_from_errno(-EBUSY);
+}
+
+static struct notifier_block suspend_notifier = {
+	.notifier_call = refuse_suspend,
+};
+
+int df_host_init(void)
+{
+	return register_pm_notifier(&suspend_notifier);
+}
+
+void df_host_exit(void)
+{
+	unregister_pm_notifier(&suspend_notifier);
 }
 
 void df_host_vmx_release(void)

@@ -45,6 +45,21 @@ bool df_host_immediate_exit(const struct kvm_run *run);
 /** df_host_load_gs() - the user's GS selector, for kernel mode. Context: Preemption off. */
 void df_host_load_gs(u16 selector);
 
+/**
+ * df_host_vmx_users() - the host learns that VMX is, or is no longer, on
+ * @leave: called on each CPU, in any context, when the host goes down; NULL
+ *	when VMX is off everywhere
+ *
+ * While it is on, the host does not suspend: VMX would be off when it wakes.
+ *
+ * Context: Process context, may sleep.
+ */
+void df_host_vmx_users(void (*leave)(void));
+
+/** df_host_init() - once, at load. 0 or a negative errno. */
+int df_host_init(void);
+void df_host_exit(void);
+
 /** df_host_vmx_release() - give CR4.VMXE back. Context: Interrupts off. */
 void df_host_vmx_release(void);
 

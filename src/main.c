@@ -9,6 +9,7 @@
 
 #include "arch.h"
 #include "device.h"
+#include "host.h"
 
 static struct dentry *debugfs;
 
@@ -16,6 +17,9 @@ static int __init dragonfly_init(void)
 {
 	int err;
 
+	err = df_host_init();
+	if (err)
+		return err;
 	debugfs = debugfs_create_dir(KBUILD_MODNAME, NULL);
 	err = df_arch_init(debugfs);
 	if (err)
@@ -32,6 +36,7 @@ exit_arch:
 	df_arch_exit();
 remove_debugfs:
 	debugfs_remove(debugfs);
+	df_host_exit();
 	return err;
 }
 
@@ -40,6 +45,7 @@ static void __exit dragonfly_exit(void)
 	df_device_destroy();
 	df_arch_exit();
 	debugfs_remove(debugfs);
+	df_host_exit();
 }
 
 module_init(dragonfly_init);

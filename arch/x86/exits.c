@@ -5,6 +5,7 @@
 #include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
+#include <asm/trapnr.h>
 #include <asm/vmx.h>
 
 #include "arch.h"
@@ -16,9 +17,6 @@
 #include "vcpu.h"
 #include "vm.h"
 #include "vmx/operation.h"
-
-#define VECTOR_UD	6
-#define VECTOR_GP	13
 
 static void skip_instruction(struct df_vcpu *vcpu)
 {
@@ -113,6 +111,23 @@ static int handle_io(struct df_vcpu *vcpu)
 
 /* ---- the rest -------------------------------------------------------------- */
 
+/* An exception that is the guest's after all goes in as it came. */
+static int handle_exception(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	switch (arch->exit.intr_info & (INTR_INFO_INTR_TYPE_MASK | INTR_INFO_VECTOR_MASK)) {
+	case INTR_TYPE_HARD_EXCEPTION | X86_TRAP_DB:
+	case INTR_TYPE_HARD_EXCEPTION | X86_TRAP_AC:
+		arch->inject_info = arch->exit.intr_info & ~(u32)INTR_INFO_UNBLOCK_NMI;
+		arch->inject_error = arch->exit.intr_error;
+		arch->inject_len = 0;
+		return DF_RESUME;
+	default:
+		return unexpected(vcpu);
+	}
+}
+
 static int handle_hlt(struct df_vcpu *vcpu)
 {
 	skip_instruction(vcpu);
@@ -148,7 +163,7 @@ static int handle_cr(struct df_vcpu *vcpu)
 
 	if (cr == 8) {
 		if (type == 0 && *gpr & ~0xfULL)
-			return inject_exception(vcpu, VECTOR_GP, true);
+			return inject_exception(vcpu, X86_TRAP_GP, true);
 		if (type == 0)
 			arch->cr8 = *gpr;
 		else
@@ -176,7 +191,9 @@ static int handle_cr(struct df_vcpu *vcpu)
 	}
 	run_vmcs_end();
 	if (!fine)
-		return inject_exception(vcpu, VECTOR_GP, true);
+		return inject_exception(vcpu, X86_TRAP_GP, true);
+	if (state_load_pdptes(vcpu))
+		return -EFAULT;
 	skip_instruction(vcpu);
 	return DF_RESUME;
 }
@@ -197,7 +214,7 @@ static int handle_msr(struct df_vcpu *vcpu, bool write)
 		run_vmcs_end();
 	}
 	if (!fine)
-		return inject_exception(vcpu, VECTOR_GP, true);
+		return inject_exception(vcpu, X86_TRAP_GP, true);
 	if (!write) {
 		arch->regs[DF_RAX] = (u32)value;
 		arch->regs[DF_RDX] = value >> 32;
@@ -209,6 +226,7 @@ static int handle_msr(struct df_vcpu *vcpu, bool write)
 int exit_handle(struct df_vcpu *vcpu)
 {
 	switch (vcpu->arch.exit.reason) {
+	case EXIT_REASON_EXCEPTION_NMI:		return handle_exception(vcpu);
 	case EXIT_REASON_IO_INSTRUCTION:	return handle_io(vcpu);
 	case EXIT_REASON_HLT:			return handle_hlt(vcpu);
 	case EXIT_REASON_CPUID:			return handle_cpuid(vcpu);
@@ -224,10 +242,10 @@ int exit_handle(struct df_vcpu *vcpu)
 	case EXIT_REASON_VMCALL:
 	case EXIT_REASON_MWAIT_INSTRUCTION:
 	case EXIT_REASON_MONITOR_INSTRUCTION:
-		return inject_exception(vcpu, VECTOR_UD, false);
+		return inject_exception(vcpu, X86_TRAP_UD, false);
 	case EXIT_REASON_RDPMC:
 	case EXIT_REASON_XSETBV:
-		return inject_exception(vcpu, VECTOR_GP, true);
+		return inject_exception(vcpu, X86_TRAP_GP, true);
 	default:
 		return unexpected(vcpu);
 	}

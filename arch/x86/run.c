@@ -6,7 +6,7 @@
 #include <linux/kvm.h>
 #include <linux/preempt.h>
 #include <linux/sched/signal.h>
-#include <asm/debugreg.h>
+#include <asm/trapnr.h>
 
 #include "arch.h"
 #include "host.h"
@@ -19,6 +19,8 @@
 #include "vmx/vmcs.h"
 
 #define INTR_NMI	(INTR_INFO_VALID_MASK | INTR_TYPE_NMI_INTR)
+#define INTR_MC		(INTR_INFO_VALID_MASK | INTR_TYPE_HARD_EXCEPTION | X86_TRAP_MC)
+#define INTR_MC_MASK	(INTR_INFO_VALID_MASK | INTR_INFO_INTR_TYPE_MASK | INTR_INFO_VECTOR_MASK)
 
 int run_vmcs_begin(struct df_vcpu_arch *arch)
 {
@@ -30,8 +32,11 @@ int run_vmcs_begin(struct df_vcpu_arch *arch)
 		preempt_enable();
 		return moved;
 	}
-	if (moved)
+	if (moved) {
 		vmcs_host_on_cpu();
+		/* The guest may have flushed elsewhere what is remembered here. */
+		vmx_invvpid_context(arch->vpid);
+	}
 	return 0;
 }
 
@@ -92,8 +97,9 @@ static void read_exit(struct df_vcpu_arch *arch)
 
 /*
  * The host's own events. An interrupt is still pending in its APIC and is
- * taken when interrupts are on; an NMI has been taken by the exit and is
- * raised again, with NMIs blocked as in its handler until the IRET.
+ * taken when interrupts are on; an NMI or a machine check has been taken by the
+ * exit and is raised again, an NMI with NMIs blocked, as in its handler, until
+ * the IRET.
  */
 static bool is_the_hosts(const struct vmx_exit *exit)
 {
@@ -103,9 +109,14 @@ static bool is_the_hosts(const struct vmx_exit *exit)
 		local_irq_disable();
 		return true;
 	}
-	if (exit->reason == EXIT_REASON_EXCEPTION_NMI &&
-	    (exit->intr_info & (INTR_INFO_VALID_MASK | INTR_INFO_INTR_TYPE_MASK)) == INTR_NMI) {
+	if (exit->reason != EXIT_REASON_EXCEPTION_NMI)
+		return false;
+	if ((exit->intr_info & (INTR_INFO_VALID_MASK | INTR_INFO_INTR_TYPE_MASK)) == INTR_NMI) {
 		asm volatile("int $2");
+		return true;
+	}
+	if ((exit->intr_info & INTR_MC_MASK) == INTR_MC) {
+		asm volatile("int $18");
 		return true;
 	}
 	return false;

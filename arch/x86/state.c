@@ -11,6 +11,7 @@
 #include <asm/tlbflush.h>
 
 #include "host.h"
+#include "memory.h"
 #include "run.h"
 #include "state.h"
 #include "types.h"
@@ -222,6 +223,34 @@ bool state_efer_valid(u64 value)
 	return !(value & ~EFER_GUEST);
 }
 
+int state_load_pdptes(struct df_vcpu *vcpu)
+{
+	u64 pdptes[4], cr3;
+	bool pae;
+	int err;
+
+	err = run_vmcs_begin(&vcpu->arch);
+	if (err)
+		return err;
+	pae = vmcs_read(GUEST_CR0) & X86_CR0_PG && vmcs_read(GUEST_CR4) & X86_CR4_PAE &&
+	      !(vmcs_read(GUEST_IA32_EFER) & EFER_LMA);
+	cr3 = vmcs_read(GUEST_CR3);
+	run_vmcs_end();
+	if (!pae)
+		return 0;
+
+	/* Memory may have to be read from swap: not with the VMCS in hand. */
+	err = df_memory_access(vcpu->vm, cr3 & GENMASK_ULL(31, 5), pdptes, sizeof(pdptes), false);
+	if (!err)
+		err = run_vmcs_begin(&vcpu->arch);
+	if (err)
+		return err;
+	for (int i = 0; i < 4; i++)
+		vmcs_write(GUEST_PDPTR0 + 2 * i, pdptes[i]);
+	run_vmcs_end();
+	return 0;
+}
+
 /* ---- what user space sees ------------------------------------------------- */
 
 void state_get_regs(struct df_vcpu *vcpu, struct kvm_regs *regs)
@@ -371,6 +400,7 @@ int state_set_sregs(struct df_vcpu *vcpu, const struct kvm_sregs *sregs)
 	state_set_cr4(sregs->cr4);
 	state_set_efer(sregs->efer);
 	arch->apic_base = sregs->apic_base;
+	vmx_invvpid_context(arch->vpid);
 	run_vmcs_end();
-	return 0;
+	return state_load_pdptes(vcpu) == -EIO ? -EIO : 0;
 }

@@ -38,6 +38,14 @@ bool state_efer_valid(u64 value);
 /* EFER with LMA as CR0 makes it, and the entry control that goes with it. */
 void state_set_efer(u64 value);
 
+/**
+ * state_load_pdptes() - what MOV to CR3 does for a guest with 32-bit PAE paging
+ *
+ * Context: The vCPU's lock held, may sleep. Return: 0, -EIO, or -EFAULT if the
+ * guest's CR3 points to no memory.
+ */
+int state_load_pdptes(struct df_vcpu *vcpu);
+
 /** state_init() - what of the host's state does not change; once. */
 int state_init(void);
 

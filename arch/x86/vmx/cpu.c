@@ -99,6 +99,23 @@ static void free_regions(void)
 	}
 }
 
+/*
+ * The host goes down, perhaps in the middle of anything: no lock, no list is
+ * changed, nothing is freed. What is not cleared would be written back into the
+ * next kernel's memory.
+ */
+static void emergency_leave(void)
+{
+	struct vmx_cpu *this = this_cpu_ptr(&vmx_cpu);
+	struct df_vcpu_arch *arch;
+
+	if (!this->on)
+		return;
+	list_for_each_entry(arch, &this->loaded, loaded)
+		vmclear(__pa(arch->vmcs));
+	vmxoff();
+}
+
 static int enable_all(const struct vmx_capabilities *caps)
 {
 	atomic_t err = ATOMIC_INIT(0);
@@ -115,6 +132,8 @@ static int enable_all(const struct vmx_capabilities *caps)
 	if (atomic_read(&err)) {
 		on_each_cpu(disable_this, NULL, 1);
 		free_regions();
+	} else {
+		df_host_vmx_users(emergency_leave);
 	}
 	return atomic_read(&err);
 }
@@ -138,6 +157,7 @@ void vmx_put(void)
 	guard(mutex)(&users_lock);
 	if (--users)
 		return;
+	df_host_vmx_users(NULL);
 	on_each_cpu(disable_this, NULL, 1);
 	free_regions();
 }

@@ -155,6 +155,18 @@ static inline void vmx_invept_all(void)
 	vmx_invept(VMX_EPT_EXTENT_GLOBAL, 0);
 }
 
+/* What this CPU remembers of a vCPU's translations, by its VPID. */
+static inline void vmx_invvpid_context(u16 vpid)
+{
+	struct {
+		u64 vpid, address;
+	} operand = { vpid, 0 };
+	unsigned long extent = VMX_VPID_EXTENT_SINGLE_CONTEXT;
+
+	asm volatile("invvpid %[operand], %[extent]"
+		     : : [operand] "m" (operand), [extent] "r" (extent) : "cc", "memory");
+}
+
 /**
  * vmx_flush_ept() - make every CPU forget what it knows of a VM's EPT
  *

@@ -3,6 +3,7 @@
 #include <asm/desc.h>
 #include <asm/msr.h>
 #include <asm/segment.h>
+#include <asm/trapnr.h>
 
 #include "ept.h"
 #include "state.h"
@@ -117,8 +118,12 @@ static void init_controls(struct df_vcpu *vcpu)
 	vmcs_write(VMCS_LINK_POINTER, ~0ULL);
 	vmcs_write(TSC_OFFSET, 0);
 
-	/* Only what a guest must not be trusted with; see exits.c. */
-	vmcs_write(EXCEPTION_BITMAP, BIT(18));		/* #MC is the host's */
+	/*
+	 * #MC is the host's. #DB and #AC can be made to raise themselves while they
+	 * are delivered, for ever and without an interrupt getting through: each
+	 * comes here first.
+	 */
+	vmcs_write(EXCEPTION_BITMAP, BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC));
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
 	vmcs_write(CR3_TARGET_COUNT, 0);
