@@ -5,6 +5,9 @@
  * In a test host booted with --with kvm; root.  KVM_INTEL_KO and KVM_INTEL in
  * the environment name its module file and its module.
  */
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
+
 #include "kselftest_harness.h"
 #include "module.h"
 
@@ -45,6 +48,82 @@ TEST(kvm_loads_beside_an_idle_dragonfly)
 		TH_LOG("CPU 1 cannot have been tested while KVM has VMX");
 	}
 	EXPECT_EQ(0, module_unload());
+}
+
+#define MAX_CPUID 256
+
+struct cpuid {
+	struct kvm_cpuid2 head;
+	struct kvm_cpuid_entry2 entries[MAX_CPUID];
+};
+
+static int supported_cpuid(const char *device, struct cpuid *cpuid)
+{
+	int fd = open(device, O_RDWR | O_CLOEXEC), err;
+
+	if (fd < 0)
+		return -errno;
+	cpuid->head.nent = MAX_CPUID;
+	err = ioctl(fd, KVM_GET_SUPPORTED_CPUID, cpuid) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+/* A guest that Dragonfly can have, KVM can have too. */
+TEST(supported_cpuid_is_a_subset_of_kvms)
+{
+	static struct cpuid kvm, ours;
+
+	ASSERT_EQ(0, supported_cpuid("/dev/kvm", &kvm));
+	ASSERT_EQ(0, kvm_unload());
+	ASSERT_EQ(0, module_load());
+	ASSERT_EQ(0, supported_cpuid(MODULE_DEVICE, &ours));
+	EXPECT_EQ(0, module_unload());
+	ASSERT_EQ(0, kvm_load());
+
+	EXPECT_LT(4, ours.head.nent);
+	for (unsigned int i = 0; i < ours.head.nent; i++) {
+		struct kvm_cpuid_entry2 *a = &ours.entries[i], *b = NULL;
+
+		for (unsigned int j = 0; j < kvm.head.nent; j++)
+			if (kvm.entries[j].function == a->function &&
+			    kvm.entries[j].index == a->index)
+				b = &kvm.entries[j];
+		ASSERT_NE(NULL, b) TH_LOG("KVM has no leaf %#x", a->function);
+		switch (a->function) {
+		case 0:
+		case 0x80000000:
+			EXPECT_GE(b->eax, a->eax);
+			EXPECT_EQ(b->ebx * !!a->ebx, a->ebx);
+			break;
+		case 0x80000008:
+			EXPECT_EQ(b->eax & 0xffff, a->eax);
+			break;
+		default:
+			EXPECT_EQ(0, a->ecx & ~b->ecx) TH_LOG("leaf %#x", a->function);
+			EXPECT_EQ(0, a->edx & ~b->edx) TH_LOG("leaf %#x", a->function);
+			EXPECT_EQ(0, a->ebx & ~b->ebx) TH_LOG("leaf %#x", a->function);
+		}
+	}
+}
+
+/* Too small an array is said so, and not written to. */
+TEST(supported_cpuid_needs_room)
+{
+	struct cpuid cpuid = { .head.nent = 1, .entries[0].function = 42 };
+	int fd;
+
+	ASSERT_EQ(0, kvm_unload());
+	ASSERT_EQ(0, module_load());
+	fd = open(MODULE_DEVICE, O_RDWR | O_CLOEXEC);
+	EXPECT_EQ(-1, ioctl(fd, KVM_GET_SUPPORTED_CPUID, &cpuid));
+	EXPECT_EQ(E2BIG, errno);
+	EXPECT_EQ(42, cpuid.entries[0].function);
+	EXPECT_EQ(-1, ioctl(fd, KVM_GET_SUPPORTED_CPUID, 8));
+	EXPECT_EQ(EFAULT, errno);
+	close(fd);
+	EXPECT_EQ(0, module_unload());
+	ASSERT_EQ(0, kvm_load());
 }
 
 TEST_HARNESS_MAIN

@@ -69,6 +69,9 @@ void df_arch_vcpu_destroy(struct df_vcpu *vcpu);
  */
 int df_arch_vcpu_run(struct df_vcpu *vcpu);
 
+/** df_arch_device_ioctl() - what can be asked without a VM; -ENOTTY for what cannot. */
+long df_arch_device_ioctl(unsigned int cmd, unsigned long arg);
+
 /** df_arch_vcpu_ioctl() - register state and the like; the vCPU's lock held. */
 long df_arch_vcpu_ioctl(struct df_vcpu *vcpu, unsigned int cmd, unsigned long arg);
 

@@ -7,6 +7,7 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 
+#include "arch.h"
 #include "device.h"
 #include "vcpu.h"
 #include "vm.h"
@@ -27,7 +28,6 @@ long df_device_check_extension(unsigned long capability)
 	case KVM_CAP_USER_MEMORY2:
 	case KVM_CAP_DESTROY_MEMORY_REGION_WORKS:
 	case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
-	case KVM_CAP_READONLY_MEM:
 	case KVM_CAP_SET_TSS_ADDR:
 	case KVM_CAP_SET_IDENTITY_MAP_ADDR:
 	case KVM_CAP_EXT_CPUID:
@@ -71,7 +71,7 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	for (size_t i = 0; i < ARRAY_SIZE(device_ioctls); i++)
 		if (device_ioctls[i].cmd == cmd)
 			return device_ioctls[i].handle(arg);
-	return -ENOTTY;
+	return df_arch_device_ioctl(cmd, arg);
 }
 
 static const struct file_operations device_fops = {

@@ -8,8 +8,6 @@
 #include "memory.h"
 #include "vm.h"
 
-#define SLOT_FLAGS	KVM_MEM_READONLY
-
 /* KVM's own limit; with it no sum of frame numbers and sizes can wrap. */
 #define SLOT_MAX_PAGES	((1ULL << 31) - 1)
 
@@ -27,7 +25,8 @@ const struct df_slot *df_memory_slot(struct df_vm *vm, u64 gfn)
 
 static int check_region(const struct kvm_userspace_memory_region2 *r)
 {
-	if (r->slot >= DF_MAX_SLOTS || r->flags & ~SLOT_FLAGS)
+	/* No flag yet: writing to a read-only slot has to be an MMIO exit. */
+	if (r->slot >= DF_MAX_SLOTS || r->flags)
 		return -EINVAL;
 	if (!PAGE_ALIGNED(r->memory_size) || !PAGE_ALIGNED(r->guest_phys_addr) ||
 	    !PAGE_ALIGNED(r->userspace_addr))
@@ -59,7 +58,6 @@ int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *r
 		.gfn = region->guest_phys_addr >> PAGE_SHIFT,
 		.pages = region->memory_size >> PAGE_SHIFT,
 		.hva = region->userspace_addr,
-		.flags = region->flags,
 	};
 	struct df_slot *slot;
 	int err;
@@ -75,7 +73,7 @@ int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *r
 		return -EINVAL;
 	/* An existing slot keeps its memory: as KVM, it is moved or deleted only. */
 	if (new.pages && slot->pages &&
-	    (new.pages != slot->pages || new.hva != slot->hva || new.flags != slot->flags))
+	    (new.pages != slot->pages || new.hva != slot->hva))
 		return -EINVAL;
 	if (new.pages && new.gfn >= df_arch_max_gfn() - new.pages)
 		return -EINVAL;
@@ -88,16 +86,14 @@ int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *r
 	return 0;
 }
 
-int df_memory_pin(struct df_vm *vm, unsigned long hva, unsigned int n, bool writable,
-		  struct page **pages)
+int df_memory_pin(struct df_vm *vm, unsigned long hva, unsigned int n, struct page **pages)
 {
-	unsigned int flags = FOLL_LONGTERM | (writable ? FOLL_WRITE : 0);
 	int got, err;
 
 	err = account_locked_vm(vm->mm, n, true);
 	if (err)
 		return err;
-	got = pin_user_pages_fast(hva, n, flags, pages);
+	got = pin_user_pages_fast(hva, n, FOLL_LONGTERM | FOLL_WRITE, pages);
 	if (got == n)
 		return 0;
 	if (got > 0)
@@ -117,7 +113,7 @@ static int access_page(struct df_vm *vm, u64 gpa, void *data, size_t len, bool w
 	const struct df_slot *slot = df_memory_slot(vm, gpa >> PAGE_SHIFT);
 	void __user *hva;
 
-	if (!slot || (write && slot->flags & KVM_MEM_READONLY))
+	if (!slot)
 		return -EFAULT;
 	hva = (void __user *)(slot->hva + (gpa - (slot->gfn << PAGE_SHIFT)));
 	if (write ? copy_to_user(hva, data, len) : copy_from_user(data, hva, len))

@@ -36,14 +36,12 @@ const struct df_slot *df_memory_slot(struct df_vm *vm, u64 gfn);
  * @vm: the VM
  * @hva: of the first
  * @n: how many
- * @writable: whether the guest may write to them
  * @pages: filled in
  *
  * Context: Process context of the VM's creator, may sleep.
  * Return: 0 with all of them pinned, or a negative errno with none.
  */
-int df_memory_pin(struct df_vm *vm, unsigned long hva, unsigned int n, bool writable,
-		  struct page **pages);
+int df_memory_pin(struct df_vm *vm, unsigned long hva, unsigned int n, struct page **pages);
 
 /** df_memory_unpin() - give back @n pages that lie behind one another from @page on. */
 void df_memory_unpin(struct df_vm *vm, struct page *page, unsigned long n, bool dirty);

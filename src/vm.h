@@ -19,13 +19,11 @@ struct df_vcpu;
  * @gfn: its first guest page
  * @pages: its size; 0 for a slot that is not in use
  * @hva: where it lies in the address space of the VM's creator
- * @flags: KVM_MEM_*
  */
 struct df_slot {
 	u64 gfn;
 	u64 pages;
 	unsigned long hva;
-	u32 flags;
 };
 
 /**

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/gfp.h>
-#include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <asm/vmx.h>
@@ -117,14 +116,11 @@ static int map_leaf(struct df_ept *ept, u64 gfn, int level, u64 leaf)
 	return 0;
 }
 
-static int map_pages(struct df_vm *vm, u64 gfn, int level, struct page *page, bool writable)
+static int map_pages(struct df_vm *vm, u64 gfn, int level, struct page *page)
 {
-	u64 leaf = PFN_PHYS(page_to_pfn(page)) | EPT_RAM_TYPE | VMX_EPT_READABLE_MASK |
-		   VMX_EPT_EXECUTABLE_MASK;
+	u64 leaf = PFN_PHYS(page_to_pfn(page)) | EPT_RAM_TYPE | VMX_EPT_RWX_MASK;
 	int err;
 
-	if (writable)
-		leaf |= VMX_EPT_WRITABLE_MASK;
 	if (level > 1)
 		leaf |= EPT_LARGE;
 
@@ -136,7 +132,7 @@ static int map_pages(struct df_vm *vm, u64 gfn, int level, struct page *page, bo
 }
 
 /* The 2 MiB around a page, if they are one huge page of the user's and of the slot's. */
-static int map_huge(struct df_vm *vm, const struct df_slot *slot, u64 gfn, bool writable)
+static int map_huge(struct df_vm *vm, const struct df_slot *slot, u64 gfn)
 {
 	u64 n = level_pages(2), first = gfn & ~(n - 1);
 	struct page **pages;
@@ -147,15 +143,14 @@ static int map_huge(struct df_vm *vm, const struct df_slot *slot, u64 gfn, bool 
 	pages = kmalloc_array(n, sizeof(*pages), GFP_KERNEL);
 	if (!pages)
 		return -ENOMEM;
-	err = df_memory_pin(vm, slot->hva + ((first - slot->gfn) << PAGE_SHIFT), n, writable,
-			    pages);
+	err = df_memory_pin(vm, slot->hva + ((first - slot->gfn) << PAGE_SHIFT), n, pages);
 	if (!err) {
 		bool together = IS_ALIGNED(page_to_pfn(pages[0]), n);
 
 		for (u64 i = 1; i < n && together; i++)
 			together = page_to_pfn(pages[i]) == page_to_pfn(pages[0]) + i;
 		if (together) {
-			err = map_pages(vm, first, 2, pages[0], writable);
+			err = map_pages(vm, first, 2, pages[0]);
 		} else {
 			for (u64 i = 0; i < n; i++)
 				df_memory_unpin(vm, pages[i], 1, false);
@@ -171,35 +166,31 @@ static bool is_part_of_huge(struct page *page)
 	return folio_nr_pages(page_folio(page)) >= level_pages(2);
 }
 
-int ept_fault(struct df_vm *vm, u64 gpa, bool write)
+int ept_fault(struct df_vm *vm, u64 gpa)
 {
 	u64 gfn = gpa >> PAGE_SHIFT;
 	const struct df_slot *slot;
 	struct page *page;
 	unsigned long hva;
-	bool writable;
 	int err;
 
 	guard(rwsem_read)(&vm->memory_lock);
 	slot = df_memory_slot(vm, gfn);
 	if (!slot)
 		return 1;
-	writable = !(slot->flags & KVM_MEM_READONLY);
-	if (write && !writable)
-		return 1;
 
 	hva = slot->hva + ((gfn - slot->gfn) << PAGE_SHIFT);
-	err = df_memory_pin(vm, hva, 1, writable, &page);
+	err = df_memory_pin(vm, hva, 1, &page);
 	if (err)
 		return err;
 	if (is_part_of_huge(page)) {
-		err = map_huge(vm, slot, gfn, writable);
+		err = map_huge(vm, slot, gfn);
 		if (!err) {
 			df_memory_unpin(vm, page, 1, false);
 			return 0;
 		}
 	}
-	return map_pages(vm, gfn, 1, page, writable);
+	return map_pages(vm, gfn, 1, page);
 }
 
 /* The address stays in the entry: it tells the second pass what to unpin. */

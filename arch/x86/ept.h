@@ -20,18 +20,17 @@ void ept_destroy(struct df_vm *vm);
 u64 ept_pointer(struct df_vm *vm);
 
 /**
- * ept_fault() - the guest touched a page that it has not, or not so
+ * ept_fault() - the guest touched a page that it has not
  * @vm: the VM
  * @gpa: guest-physical address
- * @write: it wanted to write
  *
  * Pins the page and maps it, by 2 MiB where the user's memory is made of such
  * pages.
  *
  * Context: Process context of the VM's creator, may sleep.
- * Return: 0 with the page mapped; 1 if there is no memory for this access,
- * which makes it MMIO; or a negative errno.
+ * Return: 0 with the page mapped; 1 if there is no memory, which makes it
+ * MMIO; or a negative errno.
  */
-int ept_fault(struct df_vm *vm, u64 gpa, bool write);
+int ept_fault(struct df_vm *vm, u64 gpa);
 
 #endif

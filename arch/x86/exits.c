@@ -143,8 +143,7 @@ static int handle_cpuid(struct df_vcpu *vcpu)
 
 static int handle_ept_violation(struct df_vcpu *vcpu)
 {
-	u64 q = vcpu->arch.exit.qualification;
-	int err = ept_fault(vcpu->vm, vcpu->arch.exit.gpa, q & EPT_VIOLATION_ACC_WRITE);
+	int err = ept_fault(vcpu->vm, vcpu->arch.exit.gpa);
 
 	if (err > 0)
 		return cannot_emulate(vcpu);

@@ -163,6 +163,13 @@ static const struct {
 	{ KVM_SET_CPUID2,	set_cpuid2 },
 };
 
+long df_arch_device_ioctl(unsigned int cmd, unsigned long arg)
+{
+	if (cmd == KVM_GET_SUPPORTED_CPUID)
+		return cpuid_get_supported((struct kvm_cpuid2 __user *)arg);
+	return -ENOTTY;
+}
+
 long df_arch_vcpu_ioctl(struct df_vcpu *vcpu, unsigned int cmd, unsigned long arg)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(vcpu_ioctls); i++)
