@@ -106,7 +106,7 @@ lint-selftest:	## prove that each checker finds a seeded bug
 	@tools/lint/selftest
 
 bench:	## measure against KVM
-	@echo "nothing to measure yet: there are no guests"
+	@echo "nothing to measure yet"
 
 # --- installing -----------------------------------------------------------
 

@@ -85,8 +85,8 @@ TEST_F(loaded, unknown_ioctls_are_enotty)
 	static const unsigned int unknown[] = {
 		0,
 		~0U,
-		KVM_CREATE_VM,
-		KVM_GET_VCPU_MMAP_SIZE,
+		KVM_CREATE_VCPU,
+		KVM_SET_SREGS,
 		KVM_RUN,
 		KVM_GET_API_VERSION ^ 0x100,
 		_IOC(_IOC_WRITE, KVMIO, _IOC_NR(KVM_GET_API_VERSION), 8),

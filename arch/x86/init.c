@@ -11,6 +11,7 @@
 #include <linux/module.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/string_helpers.h>
 #include <asm/cpufeature.h>
 #include <asm/processor.h>
 
@@ -121,7 +122,7 @@ static int features_show(struct seq_file *m, void *unused)
 		const struct vmx_feature *f = &vmx_features[i];
 
 		seq_printf(m, "%-8s %-3s %s: %s\n", f->required ? "required" : "optional",
-			   vmx_has_feature(&host_caps, f) ? "yes" : "no", f->name, f->need);
+			   str_yes_no(vmx_has_feature(&host_caps, f)), f->name, f->need);
 	}
 	return 0;
 }

@@ -43,8 +43,9 @@
 #define ESCAPE_KEY 0x1d /* Ctrl-], as in telnet */
 
 /*
- * The first line of every report that makes a run fail.  The kernel prints
- * each of them on the console whatever the console's log level is.
+ * The first line of every report that makes a run fail.  Looked for on the
+ * console, which a dying kernel still writes to, and in the kernel log, which
+ * has what the console's log level keeps back.
  */
 static const char *const report_marks[] = {
 	"Kernel panic - not syncing",
@@ -74,7 +75,7 @@ static const char *const known_reports[] = {
 	 * already executable, when it patches the second branch of a module:
 	 * a WARN_ON_ONCE() on every CPU that the mitigation is for.
 	 */
-	" at arch/x86/mm/pat/set_memory.c:665 __change_page_attr_set_clr+",
+	" __change_page_attr_set_clr+",
 };
 
 struct line {
@@ -84,7 +85,6 @@ struct line {
 
 static struct {
 	FILE *log;
-	int report_left; /* lines of a report still to be shown */
 	bool dying; /* the kernel said that it panicked */
 	bool failed; /* for whatever reason but the command's status */
 	bool ended; /* FRAME_END was seen */
@@ -126,22 +126,48 @@ static void write_all(int fd, const void *data, size_t size)
 	}
 }
 
+static struct report {
+	int left; /* lines of it still to be shown */
+	bool seen; /* the first line of one was there */
+} console_report, kernel_report;
+
+/* The same report comes on both ways: it is shown from the one that had it first. */
+static void judge_line(struct report *report, const char *text)
+{
+	bool other = report == &console_report ? kernel_report.seen : console_report.seen;
+
+	if (!report->left && marks_report(text)) {
+		if (!run.failed && !other)
+			fprintf(stderr, "testhost: the host kernel reported a fault:\n");
+		report->left = other ? 0 : REPORT_LINES;
+		report->seen = true;
+		run.failed = true;
+	}
+	if (report->left) {
+		fprintf(stderr, "%s\n", text);
+		report->left--;
+	}
+}
+
 static void judge_console_line(const char *text)
 {
 	if (run.log)
 		fprintf(run.log, "%s\n", text);
-	if (!run.report_left && marks_report(text)) {
-		if (!run.failed)
-			fprintf(stderr, "testhost: the host kernel reported a fault:\n");
-		run.report_left = REPORT_LINES;
-		run.failed = true;
-	}
-	if (run.report_left) {
-		fprintf(stderr, "%s\n", text);
-		run.report_left--;
-	}
+	judge_line(&console_report, text);
 	if (strstr(text, "end Kernel panic"))
 		run.dying = true;
+}
+
+static void judge_kernel_line(const uint8_t *data, size_t size)
+{
+	char text[FRAME_MAX + 1];
+
+	if (run.log)
+		fwrite(data, 1, size, run.log);
+	memcpy(text, data, size);
+	text[size] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	judge_line(&kernel_report, text);
 }
 
 static void console_bytes(const char *data, size_t size)
@@ -169,8 +195,7 @@ static void take_frame(enum frame_type type, const uint8_t *data, size_t size)
 		write_all(STDERR_FILENO, data, size);
 		break;
 	case FRAME_KERNEL:
-		if (run.log)
-			fwrite(data, 1, size, run.log);
+		judge_kernel_line(data, size);
 		break;
 	case FRAME_FAILURE:
 		fprintf(stderr, "testhost: %.*s\n", (int)size, (const char *)data);

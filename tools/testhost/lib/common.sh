@@ -24,8 +24,8 @@ CHILD=
 
 clean_up() {
 	if [ -n "$CHILD" ]; then
-		kill "$CHILD" 2>/dev/null || true
-		wait "$CHILD" 2>/dev/null || true
+		kill -- "$CHILD" 2>/dev/null || true
+		wait "${CHILD#-}" 2>/dev/null || true
 	fi
 	[ ${#CLEAN_DIRS[@]} -eq 0 ] || rm -rf -- "${CLEAN_DIRS[@]}"
 }
@@ -61,7 +61,7 @@ attended_log() {
 	local log=$1 status=0
 
 	shift
-	setsid "$@" >>"$log" 2>&1 </dev/null &
+	setsid "$@" >>"$log" 2>&1 </dev/null {LOCKED}>&- &
 	CHILD=-$!
 	wait "${CHILD#-}" || status=$?
 	CHILD=
@@ -78,6 +78,11 @@ lock_cache() {
 		say "another set-up is at work; waiting for it"
 		flock "$LOCKED"
 	fi
+}
+
+unlock_cache() {
+	[ -z "$LOCKED" ] || exec {LOCKED}>&-
+	LOCKED=
 }
 
 # need_space MIB: before anything is begun that would not fit.

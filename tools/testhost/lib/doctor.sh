@@ -9,24 +9,24 @@ report() {
 		printf '%-10s there     %s in %s\n' "$1" "$(du -sh "$2" | cut -f1)" "$2"
 	else
 		printf '%-10s missing   %s: testhost setup %s\n' "$1" "$3" "$1"
-		missing=1
+		lacking=1
 	fi
 }
 
 report_packages() {
-	local list
+	local absent
 
-	list=$(missing_packages "${@:2}" | xargs)
-	if [ -z "$list" ]; then
+	absent=$(missing_packages "${@:2}" | xargs)
+	if [ -z "$absent" ]; then
 		printf '%-10s there     %s\n' packages "$1"
 	else
-		printf '%-10s missing   %s: %s\n' packages "$1" "$list"
-		missing=1
+		printf '%-10s missing   %s, up to 200 MB: as root, apt-get install %s\n' packages "$1" "$absent"
+		lacking=1
 	fi
 }
 
 cmd_doctor() {
-	local missing=0 free
+	local lacking=0 free
 
 	[ $# -eq 0 ] || bad_usage "doctor takes no arguments"
 	if has_nested_kvm; then
@@ -36,8 +36,8 @@ cmd_doctor() {
 	fi
 	report bochs "$(bochs_dir)" "4 MB to fetch, about 1 minute to build, 7 MB"
 	report tools "$(tools_dir)" "2 MB to fetch, seconds to build, 6 MB"
-	report 6.12 "$(kernel_dir 6.12)" "125 MB to fetch, 600 MB"
-	report debug "$(kernel_dir debug)" "sources, 6 to 20 minutes to build, 300 MB"
+	report 6.12 "$(kernel_dir 6.12)" "125 MB to fetch, 270 MB"
+	report debug "$(kernel_dir debug)" "sources, 6 to 20 minutes to build, 180 MB"
 	report source "$CACHE/linux-source-6.12" "150 MB to fetch, 1.7 GB"
 	report_packages "for building" "${PACKAGES_BASE[@]}" "${PACKAGES_BOCHS[@]}"
 	report_packages "for the debug kernel" "${PACKAGES_KERNEL[@]}"
@@ -46,5 +46,5 @@ cmd_doctor() {
 	mkdir -p "$CACHE"
 	free=$(df -Pm "$CACHE" | awk 'NR == 2 { print $4 }')
 	printf '%-10s %s MiB free for %s\n' space "$free" "$CACHE"
-	return "$missing"
+	return "$lacking"
 }

@@ -53,7 +53,9 @@ parse_run() {
 		case $1 in
 		--engine | --kernel | --cpu-model | --cpus | --mem | --with | --module-arg | --kmod | --add | \
 			--append | --timeout | --log)
-			[ $# -gt 1 ] && [ "$2" != -- ] || bad_usage "$1 needs a value"
+			if [ $# -lt 2 ] || [ "$2" = -- ]; then
+				bad_usage "$1 needs a value"
+			fi
 			;;
 		*) bad_usage "there is no option '$1' (the command comes after --)" ;;
 		esac
@@ -150,7 +152,8 @@ prepare_qemu() {
 	emulator=(qemu-system-x86_64 -nodefaults -display none -no-reboot
 		-machine q35 -accel "$accel" -cpu "$cpu_model" -smp "$cpus" -m "${mem}M"
 		-kernel "$kernel/vmlinuz" -initrd "$dir/initrd" -append "$HOST_CMDLINE$append"
-		-chardev "file,id=frames,path=/dev/stdout" -device isa-debugcon,iobase=0xe9,chardev=frames
+		-chardev "file,id=frames,path=/dev/stdout"
+		-device "isa-debugcon,iobase=0xe9,chardev=frames"
 		-chardev "file,id=console,path=$dir/console" -serial chardev:console)
 	[ "$mode" != shell ] || emulator+=(-serial "@PTY@")
 }
@@ -185,6 +188,7 @@ cmd_run() {
 	[ -n "$log" ] || default_log
 	flags=(-t "$((10#$timeout))" -l "$log")
 	[ "$mode" = run ] || flags+=(-i)
+	unlock_cache
 	attended "$tools/supervise" "${flags[@]}" "$dir/console" -- "${emulator[@]}" || status=$?
 	if [ "$status" -ge 124 ] && [ "$status" -le 125 ]; then
 		[ ! -s "$dir/emulator.log" ] || grep -E '^[0-9]+p' "$dir/emulator.log" >&2 || true

@@ -46,7 +46,7 @@ add_libraries() {
 			mkdir -p "$root$(dirname "$lib")"
 			cp -L "$lib" "$root$lib"
 		done
-	done < <(find -L "$@" -type f \( -perm /111 -o -name '*.so*' \) -size +3c -print0)
+	done < <(find "$@" -type f \( -perm /111 -o -name '*.so*' \) -size +3c -print0)
 }
 
 # add_file ROOT SRC[:DEST]
@@ -64,6 +64,7 @@ add_file() {
 	*/) dest+=$(basename "$src") ;;
 	esac
 	[[ $dest == /* ]] || dest=/root/$dest
+	dest=$(realpath -ms "$dest")
 	mkdir -p "$root$(dirname "$dest")"
 	if [ -d "$src" ]; then
 		mkdir -p "$root$dest"
@@ -71,7 +72,8 @@ add_file() {
 	else
 		cp -L --preserve=mode "$src" "$root$dest"
 	fi || die "cannot add $src"
-	add_libraries "$root" "$root$dest"
+	# Looked up where the program comes from: its paths may be relative to it.
+	add_libraries "$root" "$src"
 }
 
 # The module and those that it needs, in the order of loading.
@@ -125,7 +127,8 @@ list_module() {
 build_dragonfly() {
 	local log=$1/build.log
 
-	make -s -C "$ROOT" KDIR="$(readlink -f "$kernel/kdir")" module >"$log" 2>&1 || {
+	mkdir -p "$ROOT/build"
+	flock "$ROOT/build/lock" make -s -C "$ROOT" KDIR="$(readlink -f "$kernel/kdir")" module >"$log" 2>&1 || {
 		tail -n 20 "$log" >&2
 		die "dragonfly.ko does not build for kernel $release"
 	}
@@ -154,7 +157,7 @@ stage_image() {
 		build_dragonfly "$1"
 		file=/lib/modules/$release/extra/dragonfly.ko
 		mkdir -p "$root$(dirname "$file")"
-		cp "$ROOT/build/$release/dragonfly.ko" "$root$file"
+		flock "$ROOT/build/lock" cp "$ROOT/build/$release/dragonfly.ko" "$root$file"
 		list_module "$root" "$file"
 		;;
 	esac

@@ -92,7 +92,8 @@ mirror_uri() {
 	# The format is apt's own.
 	# shellcheck disable=SC2016
 	apt_in machine apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(COMPONENT) $(LABEL)' \
-		'Created-By: Packages' | awk '$2 == "Debian" && $3 == "main" && $4 == "Debian" { print $1; exit }'
+		'Created-By: Packages' |
+		awk '$2 == "Debian" && $3 == "main" && $4 == "Debian" && !n++ { print $1 }' || true
 }
 
 # apt_suite STATE TYPE SUITE: lists of another suite from the same mirror.
@@ -109,7 +110,7 @@ apt_suite() {
 
 # newest_package STATE REGEX: the highest-versioned name that matches.
 newest_package() {
-	apt_in "$1" apt-cache pkgnames | grep -xE -- "$2" | sort -V | tail -n 1
+	apt_in "$1" apt-cache pkgnames | grep -xE -- "$2" | sort -V | tail -n 1 || true
 }
 
 # Fetches packages and unpacks them below a directory.
@@ -118,6 +119,7 @@ unpack_packages() {
 
 	shift 2
 	rm -rf "$debs"
+	CLEAN_DIRS+=("$debs")
 	mkdir -p "$debs" "$into"
 	say "fetching $*"
 	if ! (cd "$debs" && apt_in "$state" apt-get download "$@") >"$log" 2>&1; then

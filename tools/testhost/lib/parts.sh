@@ -34,7 +34,7 @@ fetch_bochs_source() {
 	# The archive's .dsc may be gone while the tarball is still there, so that
 	# "apt-get source" itself would give up.
 	uri=$(apt_in "$BOCHS_SUITE" apt-get source --print-uris bochs 2>/dev/null |
-		sed -n "s|^'\([^']*\)' bochs_.*orig\.tar\.xz .*SHA256:$BOCHS_SHA256\$|\1|p")
+		sed -n "s|^'\([^']*\)' bochs_.*orig\.tar\.xz .*SHA256:$BOCHS_SHA256\$|\1|p" || true)
 	[ -n "$uri" ] || die "the mirror's $BOCHS_SUITE no longer has Bochs $BOCHS_VERSION with the hash that this script knows"
 	say "fetching the sources of Bochs $BOCHS_VERSION"
 	/usr/lib/apt/apt-helper download-file "$uri" "$tarball.part" "SHA256:$BOCHS_SHA256" \
@@ -82,7 +82,7 @@ part_bochs() {
 		"$work/firmware/usr/share/vgabios/vgabios.bin" "$work/done/"
 	lock_vmx_in_bios "$work/done/$BOCHS_BIOS" "$work/done/BIOS-vmx-locked"
 	mv "$work/done" "$bochs"
-	rm -rf "$work"
+	rm -rf "$work" "$CACHE/work/bochs.tar.xz"
 }
 
 # The agent, the supervisor, the boot sector and the initrd they all share.
