@@ -150,8 +150,10 @@ int df_arch_init(struct dentry *debugfs)
 		return err;
 	vmcs_resolve_controls(&host_caps);
 	err = state_init();
-	if (err)
+	if (err) {
+		pr_err("this CPU lacks XSAVE or FSGSBASE (guest state is switched by them)\n");
 		return err;
+	}
 
 	err = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "dragonfly:online", test_cpu, forget_cpu);
 	if (err < 0)
