@@ -64,16 +64,22 @@ TEST_F(guest, out_and_hlt_reach_user_space)
 
 TEST_F(guest, in_takes_what_user_space_gives)
 {
+	struct kvm_regs regs;
 	struct kvm_run *run;
 
 	START(code_in);
 	run = self->g.run;
+	ASSERT_EQ(0, ioctl(self->g.vcpu, KVM_GET_REGS, &regs));
+	regs.rax = ~0ULL;
+	ASSERT_EQ(0, ioctl(self->g.vcpu, KVM_SET_REGS, &regs));
 	ASSERT_EQ(KVM_EXIT_IO, guest_run(&self->g));
 	ASSERT_EQ(KVM_EXIT_IO_IN, run->io.direction);
 	EXPECT_EQ(0x20, run->io.port);
 	*((uint8_t *)run + run->io.data_offset) = 0x5b;
 	ASSERT_EQ(KVM_EXIT_IO, guest_run(&self->g));
 	EXPECT_EQ(0x5b, guest_io_data(&self->g));
+	ASSERT_EQ(0, ioctl(self->g.vcpu, KVM_GET_REGS, &regs));
+	EXPECT_EQ(~0xa4ULL, regs.rax) TH_LOG("a byte leaves the rest alone");
 
 	ASSERT_EQ(KVM_EXIT_IO, guest_run(&self->g));
 	ASSERT_EQ(4, run->io.size);
@@ -82,6 +88,8 @@ TEST_F(guest, in_takes_what_user_space_gives)
 	ASSERT_EQ(KVM_EXIT_IO, guest_run(&self->g));
 	EXPECT_EQ(0xcafef00d, guest_io_data(&self->g));
 	ASSERT_EQ(KVM_EXIT_HLT, guest_run(&self->g));
+	ASSERT_EQ(0, ioctl(self->g.vcpu, KVM_GET_REGS, &regs));
+	EXPECT_EQ(0xcafef00d, regs.rax) TH_LOG("32 bits clear the upper half");
 }
 
 /* What user space writes into the page after the exit is data, never a length. */
