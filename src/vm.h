@@ -34,7 +34,6 @@ struct df_slot {
  * @vcpus: by their IDs; they go with the VM
  * @memory_lock: guards @slots; taken before @lock
  * @slots: by their IDs
- * @pinned: pages of @mm that are pinned for the VM; the EPT's lock
  * @arch: the architecture's
  */
 struct df_vm {
@@ -44,7 +43,6 @@ struct df_vm {
 	struct df_vcpu *vcpus[DF_MAX_VCPUS];
 	struct rw_semaphore memory_lock;
 	struct df_slot *slots;
-	unsigned long pinned;
 	struct df_vm_arch arch;
 };
 

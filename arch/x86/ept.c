@@ -44,13 +44,9 @@ static u64 *table_of(u64 entry)
 	return __va(entry & EPT_ADDR_MASK);
 }
 
-static u64 *table_alloc(struct df_ept *ept)
+static u64 *table_alloc(void)
 {
-	u64 *table = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-
-	if (table)
-		ept->tables++;
-	return table;
+	return (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 }
 
 int ept_init(struct df_vm *vm)
@@ -58,17 +54,16 @@ int ept_init(struct df_vm *vm)
 	struct df_ept *ept = &vm->arch.ept;
 
 	mutex_init(&ept->lock);
-	ept->root = table_alloc(ept);
+	ept->root = table_alloc();
 	return ept->root ? 0 : -ENOMEM;
 }
 
-static void free_tables(struct df_ept *ept, u64 *table, int level)
+static void free_tables(u64 *table, int level)
 {
 	for (unsigned int i = 0; level > 1 && i < EPT_ENTRIES; i++)
 		if (is_present(table[i]) && !WARN_ON_ONCE(is_leaf(table[i], level)))
-			free_tables(ept, table_of(table[i]), level - 1);
+			free_tables(table_of(table[i]), level - 1);
 	free_page((unsigned long)table);
-	ept->tables--;
 }
 
 /*
@@ -78,7 +73,7 @@ static void free_tables(struct df_ept *ept, u64 *table, int level)
 void ept_destroy(struct df_vm *vm)
 {
 	vmx_flush_ept(ept_pointer(vm));
-	free_tables(&vm->arch.ept, vm->arch.ept.root, EPT_LEVELS);
+	free_tables(vm->arch.ept.root, EPT_LEVELS);
 }
 
 u64 ept_pointer(struct df_vm *vm)
@@ -101,7 +96,7 @@ static int map_leaf(struct df_ept *ept, u64 gfn, int level, u64 leaf)
 		if (l == level)
 			break;
 		if (!is_present(*entry)) {
-			table = table_alloc(ept);
+			table = table_alloc();
 			if (!table)
 				return -ENOMEM;
 			WRITE_ONCE(*entry, __pa(table) | EPT_TABLE_FLAGS);

@@ -7,7 +7,6 @@
 #define DF_STATE_H
 
 #include <linux/types.h>
-#include <asm/msr.h>
 
 struct df_vcpu;
 struct df_vcpu_arch;
@@ -16,13 +15,6 @@ struct kvm_sregs;
 
 /* Segment registers in the order of their VMCS fields. */
 enum { DF_SEG_ES, DF_SEG_CS, DF_SEG_SS, DF_SEG_DS, DF_SEG_FS, DF_SEG_GS, DF_SEG_LDTR, DF_SEG_TR };
-
-static inline u64 read_msr_or_0(u32 msr)
-{
-	u64 value;
-
-	return rdmsrl_safe(msr, &value) ? 0 : value;
-}
 
 /* Bits of CR0 and CR4 that the CPU wants so in VMX operation, or we do. */
 void state_set_cr0(u64 value);

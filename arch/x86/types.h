@@ -18,14 +18,12 @@ enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF
 
 /**
  * struct df_ept - a VM's second-level page tables
- * @lock: guards the tables and @tables
+ * @lock: guards the tables
  * @root: the top one, of 512 entries
- * @tables: how many there are, each of 4 KiB
  */
 struct df_ept {
 	struct mutex lock;
 	u64 *root;
-	unsigned long tables;
 };
 
 struct df_vm_arch {

@@ -176,6 +176,8 @@ int vmx_cpu_online(const struct vmx_capabilities *caps)
 	local_irq_save(flags);
 	err = cpu_enable();
 	local_irq_restore(flags);
+	if (err)
+		vmx_cpu_offline();
 	return err;
 }
 

@@ -3,17 +3,9 @@
 #include <linux/irqflags.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
-#include <asm/msr.h>
 
 #include "host.h"
 #include "operation.h"
-
-static u64 read_msr(u32 msr)
-{
-	u64 value;
-
-	return rdmsrl_safe(msr, &value) ? 0 : value;
-}
 
 /*
  * Several of these MSRs exist only where others say so; asking for one that
@@ -25,23 +17,23 @@ void vmx_read_capabilities(struct vmx_capabilities *caps)
 	bool exact;
 
 	*caps = (struct vmx_capabilities){};
-	msr[VMX_CAP_BASIC] = read_msr(MSR_IA32_VMX_BASIC);
+	msr[VMX_CAP_BASIC] = read_msr_or_0(MSR_IA32_VMX_BASIC);
 	exact = msr[VMX_CAP_BASIC] & VMX_BASIC_TRUE_CTLS;
-	msr[VMX_CAP_PIN] = read_msr(exact ? MSR_IA32_VMX_TRUE_PINBASED_CTLS :
+	msr[VMX_CAP_PIN] = read_msr_or_0(exact ? MSR_IA32_VMX_TRUE_PINBASED_CTLS :
 					    MSR_IA32_VMX_PINBASED_CTLS);
-	msr[VMX_CAP_PRIMARY] = read_msr(exact ? MSR_IA32_VMX_TRUE_PROCBASED_CTLS :
+	msr[VMX_CAP_PRIMARY] = read_msr_or_0(exact ? MSR_IA32_VMX_TRUE_PROCBASED_CTLS :
 						MSR_IA32_VMX_PROCBASED_CTLS);
-	msr[VMX_CAP_EXIT] = read_msr(exact ? MSR_IA32_VMX_TRUE_EXIT_CTLS :
+	msr[VMX_CAP_EXIT] = read_msr_or_0(exact ? MSR_IA32_VMX_TRUE_EXIT_CTLS :
 					     MSR_IA32_VMX_EXIT_CTLS);
-	msr[VMX_CAP_ENTRY] = read_msr(exact ? MSR_IA32_VMX_TRUE_ENTRY_CTLS :
+	msr[VMX_CAP_ENTRY] = read_msr_or_0(exact ? MSR_IA32_VMX_TRUE_ENTRY_CTLS :
 					      MSR_IA32_VMX_ENTRY_CTLS);
-	msr[VMX_CAP_MISC] = read_msr(MSR_IA32_VMX_MISC);
+	msr[VMX_CAP_MISC] = read_msr_or_0(MSR_IA32_VMX_MISC);
 	if (msr[VMX_CAP_PRIMARY] >> 32 & CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
-		msr[VMX_CAP_SECONDARY] = read_msr(MSR_IA32_VMX_PROCBASED_CTLS2);
+		msr[VMX_CAP_SECONDARY] = read_msr_or_0(MSR_IA32_VMX_PROCBASED_CTLS2);
 	if (msr[VMX_CAP_PRIMARY] >> 32 & CPU_BASED_ACTIVATE_TERTIARY_CONTROLS)
-		msr[VMX_CAP_TERTIARY] = read_msr(MSR_IA32_VMX_PROCBASED_CTLS3);
+		msr[VMX_CAP_TERTIARY] = read_msr_or_0(MSR_IA32_VMX_PROCBASED_CTLS3);
 	if (msr[VMX_CAP_SECONDARY] >> 32 & (SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_ENABLE_VPID))
-		msr[VMX_CAP_EPT_VPID] = read_msr(MSR_IA32_VMX_EPT_VPID_CAP);
+		msr[VMX_CAP_EPT_VPID] = read_msr_or_0(MSR_IA32_VMX_EPT_VPID_CAP);
 }
 
 struct vmx_region *vmx_region_alloc(int node, const struct vmx_capabilities *caps)

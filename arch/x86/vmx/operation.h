@@ -12,6 +12,7 @@
 #include <linux/errno.h>
 #include <linux/types.h>
 #include <asm/asm.h>
+#include <asm/msr.h>
 #include <asm/vmx.h>
 
 #include "features.h"
@@ -25,6 +26,14 @@ struct vmx_region {
 	u32 abort;
 	u8 data[4096 - 2 * sizeof(u32)];
 };
+
+/* An MSR that may not exist; 0 if it does not. */
+static inline u64 read_msr_or_0(u32 msr)
+{
+	u64 value;
+
+	return rdmsrl_safe(msr, &value) ? 0 : value;
+}
 
 /**
  * vmx_read_capabilities() - the capability MSRs of this CPU

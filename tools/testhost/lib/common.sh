@@ -21,8 +21,10 @@ bad_usage() {
 # Directories to remove and a process to end, however this script ends.
 CLEAN_DIRS=()
 CHILD=
+TICKER=
 
 clean_up() {
+	stop_ticker
 	if [ -n "$CHILD" ]; then
 		kill -- "$CHILD" 2>/dev/null || true
 		wait "${CHILD#-}" 2>/dev/null || true
@@ -55,6 +57,26 @@ attended() {
 	return "$status"
 }
 
+# A line every half minute, for as long as a build says nothing itself. It waits
+# on a pipe that stays empty, so that it has no process of its own to leave behind.
+start_ticker() {
+	(
+		trap - EXIT INT TERM HUP
+		exec {silence}<> <(:)
+		while ! read -rt 30 -u "$silence" _; do
+			say "still at it: $(wc -l <"$1") lines of log, $SECONDS seconds since the start"
+		done
+	) {LOCKED}>&- &
+	TICKER=$!
+}
+
+stop_ticker() {
+	[ -n "$TICKER" ] || return 0
+	kill "$TICKER" 2>/dev/null || true
+	wait "$TICKER" 2>/dev/null || true
+	TICKER=
+}
+
 # attended_log LOG CMD...: the same in a session of its own, so that what a
 # build has started ends with it; output to LOG.
 attended_log() {
@@ -63,8 +85,10 @@ attended_log() {
 	shift
 	setsid "$@" >>"$log" 2>&1 </dev/null {LOCKED}>&- &
 	CHILD=-$!
+	start_ticker "$log"
 	wait "${CHILD#-}" || status=$?
 	CHILD=
+	stop_ticker
 	return "$status"
 }
 
