@@ -211,58 +211,10 @@ TEST_F(guest, impossible_control_registers_are_einval)
 #undef REFUSED
 }
 
-/*
- * KVM lets a guest have what its CPUID has: FPU, PSE, MSR, PAE, FXSR, SSE, SSE2; long
- * mode, no-execute, SYSCALL.
- */
-static void set_cpuid(struct guest *g)
-{
-	struct {
-		struct kvm_cpuid2 head;
-		struct kvm_cpuid_entry2 entries[3];
-	} cpuid = {
-		.head.nent = 3,
-		.entries = {
-			{ .function = 1, .edx = 0x07000069 },
-			{ .function = 0x80000000, .eax = 0x80000001 },
-			{ .function = 0x80000001, .edx = 1 << 11 | 1 << 20 | 1 << 29 },
-		},
-	};
-
-	ioctl(g->vcpu, KVM_SET_CPUID2, &cpuid);
-}
-
-static void to_long_mode(struct guest *g)
-{
-	struct kvm_sregs s;
-	struct kvm_segment code = {
-		.limit = ~0U, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1
-	};
-	struct kvm_segment data = {
-		.limit = ~0U, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1
-	};
-
-	set_cpuid(g);
-	/* One table each of the upper levels, and one leaf of 2 MiB. */
-	*(uint64_t *)(g->memory + 0x10000) = 0x11000 | 3;
-	*(uint64_t *)(g->memory + 0x11000) = 0x12000 | 3;
-	*(uint64_t *)(g->memory + 0x12000) = 0x83;
-	ioctl(g->vcpu, KVM_GET_SREGS, &s);
-	s.cr3 = 0x10000;
-	s.cr4 = 1 << 5 | 1 << 9;
-	s.cr0 = 1UL << 31 | 1 << 5 | 1;
-	s.efer = 1 << 8 | 1 << 10;
-	s.cs = code;
-	s.ds = data;
-	s.es = data;
-	s.ss = data;
-	ioctl(g->vcpu, KVM_SET_SREGS, &s);
-}
-
 TEST_F(guest, long_mode_runs)
 {
 	START(code_long);
-	to_long_mode(&self->g);
+	guest_to_long_mode(&self->g);
 	ASSERT_EQ(KVM_EXIT_IO, guest_run(&self->g));
 	EXPECT_EQ(1 << 8 | 1 << 10, guest_io_data(&self->g)) TH_LOG("EFER.LME and LMA");
 	EXPECT_EQ(0x123456789abcdef0, *(uint64_t *)(self->g.memory + 0x3000));
@@ -275,7 +227,7 @@ TEST_F(guest, vector_registers_are_apart)
 	uint32_t ours[4] = { 0x11, 0x22, 0x33, 0x44 }, after[4];
 
 	START(code_sse);
-	to_long_mode(&self->g);
+	guest_to_long_mode(&self->g);
 	memcpy(self->g.memory + 0x3000, (uint32_t[]){ 1, 2, 3, 4 }, 16);
 	asm volatile("movups %0, %%xmm0" : : "m"(ours) : "xmm0");
 	ASSERT_EQ(KVM_EXIT_HLT, guest_run(&self->g));
@@ -297,7 +249,7 @@ TEST_F(guest, pae_paging_runs)
 	struct kvm_sregs s;
 
 	START(code_pae);
-	set_cpuid(&self->g);
+	guest_set_cpuid(&self->g);
 	*(uint64_t *)(self->g.memory + 0x10000) = 0x11000 | 1;
 	*(uint64_t *)(self->g.memory + 0x11000) = 0x83;
 	/* The second GiB is the first again. */

@@ -110,6 +110,55 @@ static inline uint32_t guest_io_data(const struct guest *g)
 }
 
 /*
+ * KVM lets a guest have what its CPUID has: FPU, PSE, MSR, PAE, FXSR, SSE, SSE2; long
+ * mode, no-execute, SYSCALL.
+ */
+static inline void guest_set_cpuid(struct guest *g)
+{
+	struct {
+		struct kvm_cpuid2 head;
+		struct kvm_cpuid_entry2 entries[3];
+	} cpuid = {
+		.head.nent = 3,
+		.entries = {
+			{ .function = 1, .edx = 0x07000069 },
+			{ .function = 0x80000000, .eax = 0x80000001 },
+			{ .function = 0x80000001, .edx = 1 << 11 | 1 << 20 | 1 << 29 },
+		},
+	};
+
+	ioctl(g->vcpu, KVM_SET_CPUID2, &cpuid);
+}
+
+/* 64-bit mode, CPL 0, the first 2 MiB mapped one to one; the tables are from 0x10000 on. */
+static inline void guest_to_long_mode(struct guest *g)
+{
+	struct kvm_sregs s;
+	struct kvm_segment code = {
+		.limit = ~0U, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1
+	};
+	struct kvm_segment data = {
+		.limit = ~0U, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1
+	};
+
+	guest_set_cpuid(g);
+	/* One table each of the upper levels, and one leaf of 2 MiB. */
+	*(uint64_t *)(g->memory + 0x10000) = 0x11000 | 3;
+	*(uint64_t *)(g->memory + 0x11000) = 0x12000 | 3;
+	*(uint64_t *)(g->memory + 0x12000) = 0x83;
+	ioctl(g->vcpu, KVM_GET_SREGS, &s);
+	s.cr3 = 0x10000;
+	s.cr4 = 1 << 5 | 1 << 9;
+	s.cr0 = 1UL << 31 | 1 << 5 | 1;
+	s.efer = 1 << 8 | 1 << 10;
+	s.cs = code;
+	s.ds = data;
+	s.es = data;
+	s.ss = data;
+	ioctl(g->vcpu, KVM_SET_SREGS, &s);
+}
+
+/*
  * Code for a guest, in 16- or 64-bit mode: an array of bytes in the test's own
  * read-only data, between two labels.
  */
