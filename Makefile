@@ -83,7 +83,7 @@ $(BUILD)/selftests/%: selftests/%.c $(wildcard selftests/*.h)
 # own headers for user space below tools/ and what else of them is fit for it.
 KTOOLS = $(KSELFTEST)/../..
 
-$(BUILD)/unit/%: selftests/unit/%.c $(wildcard arch/x86/vmx/*)
+$(BUILD)/unit/%: selftests/unit/%.c $(wildcard arch/x86/vmx/* arch/x86/emulate/*)
 	@mkdir -p $(@D)
 	$(CC) $(USER_CFLAGS) -I. -isystem $(KSELFTEST) -isystem $(KTOOLS)/include \
 		-isystem $(KTOOLS)/../arch/x86/include -o $@ $< $(KTOOLS)/lib/vsprintf.c
@@ -105,8 +105,12 @@ lint:	## every static checker; no warning is too small
 lint-selftest:	## prove that each checker finds a seeded bug
 	@tools/lint/selftest
 
-bench:	## measure against KVM
-	@echo "nothing to measure yet"
+bench:	## measure against KVM, in instructions of an emulated CPU
+	@tools/bench/bench
+
+$(BUILD)/bench/client: tools/bench/client.c selftests/guest.h
+	@mkdir -p $(@D)
+	$(CC) $(USER_CFLAGS) -Iselftests -o $@ $<
 
 # --- installing -----------------------------------------------------------
 

@@ -317,8 +317,6 @@ TEST_F(guest, memory_slots_are_checked_as_kvm_does)
 	SLOT(EINVAL, 1, 0, GUEST_MEMORY, 0x1001, more);
 	SLOT(EINVAL, 1, 0, GUEST_MEMORY, 0x1000, more + 1);
 	SLOT(EINVAL, 1, 0, ~0xfffUL, 0x2000, more);
-	if (!getenv("KVM_DEVICE"))
-		SLOT(EINVAL, 1, KVM_MEM_READONLY, GUEST_MEMORY, 0x1000, more);
 	SLOT(EINVAL, 1, 1U << 30, GUEST_MEMORY, 0x1000, more);
 	SLOT(EINVAL, 1, 0, GUEST_MEMORY, 0x1000, (void *)(1UL << 63));
 	SLOT(EINVAL, 1 << 30, 0, GUEST_MEMORY, 0x1000, more);

@@ -9,8 +9,10 @@
 #include <linux/types.h>
 
 struct dentry;
+struct df_slot;
 struct df_vcpu;
 struct df_vm;
+struct kvm_enable_cap;
 
 /* What a handler wants next; a negative value is an errno for KVM_RUN. */
 enum { DF_TO_USER, DF_RESUME };
@@ -48,13 +50,40 @@ void df_arch_vm_destroy(struct df_vm *vm);
 u64 df_arch_max_gfn(void);
 
 /**
- * df_arch_memory_unmap() - take guest memory away from all vCPUs
+ * df_arch_memory_unmap() - take a slot's memory away from all vCPUs
  *
  * When it returns no CPU can reach the pages any more, and they are unpinned.
  *
- * Context: Process context, may sleep; under the memory lock.
+ * Context: Process context, may sleep; under the memory lock, for writing.
  */
-void df_arch_memory_unmap(struct df_vm *vm, u64 gfn, u64 pages);
+void df_arch_memory_unmap(struct df_vm *vm, struct df_slot *slot);
+
+/**
+ * df_arch_log_start() - first writes to pages are to be noticed from now on
+ *
+ * They come by df_dirty_mark(). df_arch_log_stop() undoes it.
+ *
+ * Context: Process context, may sleep; under the memory lock, for writing.
+ * Return: 0 or -ENOMEM.
+ */
+int df_arch_log_start(struct df_vm *vm);
+void df_arch_log_stop(struct df_vm *vm);
+
+/**
+ * df_arch_log_rearm() - watch pages for their next write
+ * @vm: the VM
+ * @slot: the slot
+ * @first: of BITS_PER_LONG pages, counted from the slot's beginning
+ * @mask: which of them
+ *
+ * Takes effect with df_arch_log_flush().
+ *
+ * Context: As df_arch_log_start().
+ * Return: those that could not be watched, for want of memory.
+ */
+unsigned long df_arch_log_rearm(struct df_vm *vm, const struct df_slot *slot, u64 first,
+				unsigned long mask);
+void df_arch_log_flush(struct df_vm *vm);
 
 /** df_arch_vcpu_init() - a vCPU in the state that a reset leaves. 0 or -ENOMEM. May sleep. */
 int df_arch_vcpu_init(struct df_vcpu *vcpu);
@@ -71,6 +100,33 @@ int df_arch_vcpu_run(struct df_vcpu *vcpu);
 
 /** df_arch_device_ioctl() - what can be asked without a VM; -ENOTTY for what cannot. */
 long df_arch_device_ioctl(unsigned int cmd, unsigned long arg);
+
+/** df_arch_vm_ioctl() - of a VM; -ENOTTY for what there is not. */
+long df_arch_vm_ioctl(struct df_vm *vm, unsigned int cmd, unsigned long arg);
+
+/** df_arch_check_extension() - KVM_CHECK_EXTENSION of what the architecture has. */
+long df_arch_check_extension(unsigned long capability);
+
+/** df_arch_enable_cap() - KVM_ENABLE_CAP of a VM; -EINVAL for what there is not. */
+int df_arch_enable_cap(struct df_vm *vm, const struct kvm_enable_cap *cap);
+
+/**
+ * struct df_stat - a row of the statistics
+ * @name: as user space sees it
+ * @instant: a value of now, not a count since the beginning
+ */
+struct df_stat {
+	char name[48];
+	bool instant;
+};
+
+/* Statistics of a vCPU, and those of a VM beside the sums of its vCPUs'. */
+unsigned int df_arch_vcpu_stats(void);
+void df_arch_vcpu_stat(unsigned int n, struct df_stat *stat);
+u64 df_arch_vcpu_stat_value(const struct df_vcpu *vcpu, unsigned int n);
+unsigned int df_arch_vm_stats(void);
+void df_arch_vm_stat(unsigned int n, struct df_stat *stat);
+u64 df_arch_vm_stat_value(const struct df_vm *vm, unsigned int n);
 
 /** df_arch_vcpu_ioctl() - register state and the like; the vCPU's lock held. */
 long df_arch_vcpu_ioctl(struct df_vcpu *vcpu, unsigned int cmd, unsigned long arg);

@@ -9,6 +9,8 @@
 
 #include "arch.h"
 #include "device.h"
+#include "dirty.h"
+#include "memory.h"
 #include "vcpu.h"
 #include "vm.h"
 
@@ -34,6 +36,12 @@ long df_device_check_extension(unsigned long capability)
 	case KVM_CAP_IMMEDIATE_EXIT:
 	case KVM_CAP_CHECK_EXTENSION_VM:
 	case KVM_CAP_INTERNAL_ERROR_DATA:
+	case KVM_CAP_ENABLE_CAP_VM:
+	case KVM_CAP_READONLY_MEM:
+	case KVM_CAP_SYNC_MMU:
+	case KVM_CAP_PRE_FAULT_MEMORY:
+	case KVM_CAP_MP_STATE:
+	case KVM_CAP_BINARY_STATS_FD:
 		return 1;
 	case KVM_CAP_NR_VCPUS:
 	case KVM_CAP_MAX_VCPUS:
@@ -41,8 +49,10 @@ long df_device_check_extension(unsigned long capability)
 		return DF_MAX_VCPUS;
 	case KVM_CAP_NR_MEMSLOTS:
 		return DF_MAX_SLOTS;
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return DF_DIRTY_LOG_MODES;
 	default:
-		return 0;
+		return df_arch_check_extension(capability);
 	}
 }
 

@@ -22,7 +22,4 @@ void df_device_destroy(void);
 /** df_device_check_extension() - KVM_CHECK_EXTENSION, of the device and of a VM. */
 long df_device_check_extension(unsigned long capability);
 
-/** df_device_check_extension() - KVM_CHECK_EXTENSION, of the device and of a VM. */
-long df_device_check_extension(unsigned long capability);
-
 #endif

@@ -4,6 +4,7 @@
 #include <linux/entry-kvm.h>
 #include <linux/errno.h>
 #include <linux/kvm_host.h>
+#include <linux/mm.h>
 #include <linux/perf_event.h>
 #include <linux/suspend.h>
 #include <asm/gsseg.h>
@@ -65,6 +66,43 @@ int df_host_do_work(void)
 void df_host_load_gs(u16 selector)
 {
 	load_gs_index(selector);
+}
+
+static int follow(struct vm_area_struct *vma, unsigned long address, unsigned long *pfn,
+		  bool *writable)
+{
+	struct follow_pfnmap_args args = { .vma = vma, .address = address };
+	int err = follow_pfnmap_start(&args);
+
+	if (err)
+		return err;
+	*pfn = args.pfn;
+	*writable = args.writable;
+	follow_pfnmap_end(&args);
+	return 0;
+}
+
+/* Drivers may wait with the mapping for the first access: that is made here. */
+int df_host_device_page(struct mm_struct *mm, unsigned long address, bool write,
+			unsigned long *pfn, bool *writable)
+{
+	struct vm_area_struct *vma;
+	bool unlocked = false;
+	int err = -EFAULT;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, address);
+	if (!vma || !(vma->vm_flags & VM_PFNMAP))
+		goto out;
+	err = follow(vma, address, pfn, writable);
+	if (!err && (*writable || !write))
+		goto out;
+	err = fixup_user_fault(mm, address, write ? FAULT_FLAG_WRITE : 0, &unlocked);
+	if (!err)
+		err = unlocked ? -EAGAIN : follow(vma, address, pfn, writable);
+out:
+	mmap_read_unlock(mm);
+	return err == -EINVAL ? -EFAULT : err;
 }
 
 static void (*emergency_leave)(void);

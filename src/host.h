@@ -8,6 +8,7 @@
 #include <linux/types.h>
 
 struct kvm_run;
+struct mm_struct;
 
 /**
  * df_host_uses_fred() - does this kernel deliver its events by FRED?
@@ -55,6 +56,20 @@ void df_host_load_gs(u16 selector);
  * Context: Process context, may sleep.
  */
 void df_host_vmx_users(void (*leave)(void));
+
+/**
+ * df_host_device_page() - the page of device memory at a user's address
+ * @mm: the user's, and the caller's own
+ * @address: in it
+ * @write: it is to be written
+ * @pfn: filled in
+ * @writable: filled in: the user may write to it
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, -EFAULT if that is no device memory, or -EAGAIN.
+ */
+int df_host_device_page(struct mm_struct *mm, unsigned long address, bool write,
+			unsigned long *pfn, bool *writable);
 
 /** df_host_init() - once, at load. 0 or a negative errno. */
 int df_host_init(void);

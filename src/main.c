@@ -11,6 +11,9 @@
 #include "device.h"
 #include "host.h"
 
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
 static struct dentry *debugfs;
 
 static int __init dragonfly_init(void)

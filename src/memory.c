@@ -5,51 +5,59 @@
 #include <linux/uaccess.h>
 
 #include "arch.h"
+#include "dirty.h"
 #include "memory.h"
 #include "vm.h"
 
-/* KVM's own limit; with it no sum of frame numbers and sizes can wrap. */
-#define SLOT_MAX_PAGES	((1ULL << 31) - 1)
-
-const struct df_slot *df_memory_slot(struct df_vm *vm, u64 gfn)
+struct df_slot *df_memory_slot(struct df_vm *vm, u64 gfn)
 {
 	lockdep_assert_held(&vm->memory_lock);
-	for (unsigned int i = 0; i < DF_MAX_SLOTS; i++) {
-		const struct df_slot *slot = &vm->slots[i];
-
-		if (gfn - slot->gfn < slot->pages)
-			return slot;
-	}
-	return NULL;
+	return slots_find(vm->slots, gfn);
 }
 
-static int check_region(const struct kvm_userspace_memory_region2 *r)
+/* ---- slots ------------------------------------------------------------------------ */
+
+static bool is_user_memory(const struct kvm_userspace_memory_region2 *r)
 {
-	/* No flag yet: writing to a read-only slot has to be an MMIO exit. */
-	if (r->slot >= DF_MAX_SLOTS || r->flags)
-		return -EINVAL;
-	if (!PAGE_ALIGNED(r->memory_size) || !PAGE_ALIGNED(r->guest_phys_addr) ||
-	    !PAGE_ALIGNED(r->userspace_addr))
-		return -EINVAL;
-	if (r->guest_phys_addr + r->memory_size < r->guest_phys_addr ||
-	    r->memory_size >> PAGE_SHIFT > SLOT_MAX_PAGES)
-		return -EINVAL;
-	if (r->userspace_addr != untagged_addr(r->userspace_addr) ||
-	    !access_ok((void __user *)(unsigned long)r->userspace_addr, r->memory_size))
-		return -EINVAL;
-	return 0;
+	return r->userspace_addr == untagged_addr(r->userspace_addr) &&
+	       access_ok((void __user *)(unsigned long)r->userspace_addr, r->memory_size);
 }
 
-static bool overlaps_another(struct df_vm *vm, const struct df_slot *self, u64 gfn, u64 pages)
+static void delete_slot(struct df_vm *vm, struct df_slot *slot)
 {
-	for (unsigned int i = 0; i < DF_MAX_SLOTS; i++) {
-		const struct df_slot *slot = &vm->slots[i];
+	df_arch_memory_unmap(vm, slot);
+	df_dirty_stop(vm, slot);
+	*slot = (struct df_slot){};
+}
 
-		if (slot != self && slot->pages && gfn < slot->gfn + slot->pages &&
-		    slot->gfn < gfn + pages)
-			return true;
-	}
-	return false;
+static int add_slot(struct df_vm *vm, struct df_slot *slot, const struct df_slot *new)
+{
+	int err;
+
+	*slot = *new;
+	err = df_dirty_start(vm, slot);
+	if (err)
+		*slot = (struct df_slot){};
+	return err;
+}
+
+/* Its memory stays mapped if it stays where it is. */
+static int change_slot(struct df_vm *vm, struct df_slot *slot, const struct df_slot *new)
+{
+	bool was_logged = slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
+	int err = 0;
+
+	if (new->gfn != slot->gfn)
+		df_arch_memory_unmap(vm, slot);
+	slot->gfn = new->gfn;
+	slot->flags = new->flags;
+	if (!(new->flags & KVM_MEM_LOG_DIRTY_PAGES))
+		df_dirty_stop(vm, slot);
+	else if (!was_logged)
+		err = df_dirty_start(vm, slot);
+	if (err)
+		slot->flags &= ~(u32)KVM_MEM_LOG_DIRTY_PAGES;
+	return err;
 }
 
 int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *region)
@@ -58,42 +66,55 @@ int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *r
 		.gfn = region->guest_phys_addr >> PAGE_SHIFT,
 		.pages = region->memory_size >> PAGE_SHIFT,
 		.hva = region->userspace_addr,
+		.flags = region->flags,
 	};
 	struct df_slot *slot;
 	int err;
 
-	err = check_region(region);
+	err = slots_check(region, df_arch_max_gfn());
 	if (err)
 		return err;
+	if (!is_user_memory(region))
+		return -EINVAL;
 
 	slot = &vm->slots[region->slot];
 	guard(rwsem_write)(&vm->memory_lock);
 
 	if (!new.pages && !slot->pages)
 		return -EINVAL;
-	/* An existing slot keeps its memory: as KVM, it is moved or deleted only. */
-	if (new.pages && slot->pages &&
-	    (new.pages != slot->pages || new.hva != slot->hva))
+	if (new.pages && slot->pages && !slots_may_change(slot, &new))
 		return -EINVAL;
-	if (new.pages && new.gfn >= df_arch_max_gfn() - new.pages)
-		return -EINVAL;
-	if (overlaps_another(vm, slot, new.gfn, new.pages))
+	if (slots_overlap(vm->slots, slot, new.gfn, new.pages))
 		return -EEXIST;
 
-	if (slot->pages && (!new.pages || new.gfn != slot->gfn))
-		df_arch_memory_unmap(vm, slot->gfn, slot->pages);
-	*slot = new.pages ? new : (struct df_slot){};
-	return 0;
+	if (!new.pages) {
+		delete_slot(vm, slot);
+		return 0;
+	}
+	return slot->pages ? change_slot(vm, slot, &new) : add_slot(vm, slot, &new);
 }
 
-int df_memory_pin(struct df_vm *vm, unsigned long hva, unsigned int n, struct page **pages)
+void df_memory_destroy(struct df_vm *vm)
 {
+	guard(rwsem_write)(&vm->memory_lock);
+	for (unsigned int i = 0; i < DF_MAX_SLOTS; i++)
+		if (vm->slots[i].pages)
+			delete_slot(vm, &vm->slots[i]);
+}
+
+/* ---- pages ------------------------------------------------------------------------- */
+
+int df_memory_pin(struct df_vm *vm, const struct df_slot *slot, u64 gfn, unsigned int n,
+		  struct page **pages)
+{
+	unsigned int flags = FOLL_LONGTERM | (slot->flags & KVM_MEM_READONLY ? 0 : FOLL_WRITE);
+	unsigned long hva = slot->hva + ((gfn - slot->gfn) << PAGE_SHIFT);
 	int got, err;
 
 	err = account_locked_vm(vm->mm, n, true);
 	if (err)
 		return err;
-	got = pin_user_pages_fast(hva, n, FOLL_LONGTERM | FOLL_WRITE, pages);
+	got = pin_user_pages_fast(hva, n, flags, pages);
 	if (got == n)
 		return 0;
 	if (got > 0)
@@ -108,16 +129,27 @@ void df_memory_unpin(struct df_vm *vm, struct page *page, unsigned long n, bool 
 	account_locked_vm(vm->mm, n, false);
 }
 
-static int access_page(struct df_vm *vm, u64 gpa, void *data, size_t len, bool write)
+/* ---- access by the kernel ----------------------------------------------------------- */
+
+static void __user *user_address(struct df_vm *vm, u64 gpa, bool write)
 {
 	const struct df_slot *slot = df_memory_slot(vm, gpa >> PAGE_SHIFT);
-	void __user *hva;
 
-	if (!slot)
-		return -EFAULT;
-	hva = (void __user *)(slot->hva + (gpa - (slot->gfn << PAGE_SHIFT)));
+	if (!slot || (write && slot->flags & KVM_MEM_READONLY))
+		return NULL;
+	return (void __user *)(slot->hva + (gpa - (slot->gfn << PAGE_SHIFT)));
+}
+
+static int access_page(struct df_vm *vm, u64 gpa, void *data, size_t len, bool write)
+{
+	void __user *hva = user_address(vm, gpa, write);
+
+	if (!hva)
+		return -ENXIO;
 	if (write ? copy_to_user(hva, data, len) : copy_from_user(data, hva, len))
 		return -EFAULT;
+	if (write)
+		df_dirty_mark(vm, gpa >> PAGE_SHIFT);
 	return 0;
 }
 
@@ -135,4 +167,37 @@ int df_memory_access(struct df_vm *vm, u64 gpa, void *data, size_t len, bool wri
 		len -= part;
 	}
 	return 0;
+}
+
+static int or_user(void __user *hva, unsigned int bytes, u64 old, u64 bits)
+{
+	u32 old32 = old;
+	bool same;
+
+	if (!user_access_begin(hva, bytes))
+		return -EFAULT;
+	if (bytes == sizeof(u64))
+		same = unsafe_try_cmpxchg_user((u64 __user *)hva, &old, old | bits, fault);
+	else
+		same = unsafe_try_cmpxchg_user((u32 __user *)hva, &old32, (u32)(old32 | bits), fault);
+	user_access_end();
+	return same ? 0 : -EAGAIN;
+fault:
+	user_access_end();
+	return -EFAULT;
+}
+
+int df_memory_or(struct df_vm *vm, u64 gpa, unsigned int bytes, u64 old, u64 bits)
+{
+	void __user *hva;
+	int err;
+
+	guard(rwsem_read)(&vm->memory_lock);
+	hva = user_address(vm, gpa, true);
+	if (!hva)
+		return -ENXIO;
+	err = or_user(hva, bytes, old, bits);
+	if (!err)
+		df_dirty_mark(vm, gpa >> PAGE_SHIFT);
+	return err;
 }

@@ -7,41 +7,42 @@
 
 #include <linux/types.h>
 
-struct df_slot;
+#include "slots.h"
+
 struct df_vm;
-struct kvm_userspace_memory_region2;
 struct page;
 
 /**
  * df_memory_set() - add, move, change or delete a slot
  * @vm: the VM
- * @region: as <linux/kvm.h> has it; flags that are not known are refused
+ * @region: as <linux/kvm.h> has it
  *
  * Context: Process context, may sleep; takes the memory lock.
- * Return: 0; -EINVAL for a region that is not aligned, wraps, is absurd or not
- * user memory; -EEXIST for one that overlaps another; -ENOMEM.
+ * Return: 0; -EINVAL for a region that is not aligned, wraps, is absurd, is not
+ * user memory or has unknown flags; -EEXIST for one that overlaps another; -ENOMEM.
  */
 int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *region);
 
-/**
- * df_memory_slot() - the slot that a guest page is in
- *
- * Context: Under the memory lock.
- * Return: the slot or NULL.
- */
-const struct df_slot *df_memory_slot(struct df_vm *vm, u64 gfn);
+/** df_memory_destroy() - give all slots back, when no vCPU is left. May sleep. */
+void df_memory_destroy(struct df_vm *vm);
+
+/** df_memory_slot() - the slot that a guest page is in, or NULL; under the memory lock. */
+struct df_slot *df_memory_slot(struct df_vm *vm, u64 gfn);
 
 /**
  * df_memory_pin() - pin pages of a slot, charged to RLIMIT_MEMLOCK
  * @vm: the VM
- * @hva: of the first
+ * @slot: the slot; one that is read-only asks for less
+ * @gfn: guest page of the first
  * @n: how many
  * @pages: filled in
  *
  * Context: Process context of the VM's creator, may sleep.
- * Return: 0 with all of them pinned, or a negative errno with none.
+ * Return: 0 with all of them pinned, or a negative errno with none: -ENOMEM for
+ * the limit, -EFAULT for what is no memory of the user's.
  */
-int df_memory_pin(struct df_vm *vm, unsigned long hva, unsigned int n, struct page **pages);
+int df_memory_pin(struct df_vm *vm, const struct df_slot *slot, u64 gfn, unsigned int n,
+		  struct page **pages);
 
 /** df_memory_unpin() - give back @n pages that lie behind one another from @page on. */
 void df_memory_unpin(struct df_vm *vm, struct page *page, unsigned long n, bool dirty);
@@ -55,8 +56,22 @@ void df_memory_unpin(struct df_vm *vm, struct page *page, unsigned long n, bool 
  * @write: the direction
  *
  * Context: Process context of the VM's creator, may sleep; takes the memory lock.
- * Return: 0, or -EFAULT where there is no (writable) memory.
+ * Return: 0, -ENXIO where there is no slot, or none that can be written, or
+ * -EFAULT where the user has no memory behind it.
  */
 int df_memory_access(struct df_vm *vm, u64 gpa, void *data, size_t len, bool write);
+
+/**
+ * df_memory_or() - set bits of an aligned word in guest memory, atomically
+ * @vm: the VM
+ * @gpa: of the word
+ * @bytes: 4 or 8
+ * @old: what it is
+ * @bits: to set
+ *
+ * Context: As df_memory_access().
+ * Return: As df_memory_access(), and -EAGAIN if the word is no longer @old.
+ */
+int df_memory_or(struct df_vm *vm, u64 gpa, unsigned int bytes, u64 old, u64 bits);
 
 #endif

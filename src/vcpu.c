@@ -13,6 +13,7 @@
 #include <linux/vmalloc.h>
 
 #include "arch.h"
+#include "stats.h"
 #include "vcpu.h"
 #include "vm.h"
 
@@ -71,6 +72,9 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	switch (cmd) {
 	case KVM_RUN:
 		ret = arg ? -EINVAL : vcpu_run(vcpu);
+		break;
+	case KVM_GET_STATS_FD:
+		ret = arg ? -EINVAL : df_stats_vcpu(vcpu);
 		break;
 	case KVM_SET_SIGNAL_MASK:
 		ret = set_signal_mask(vcpu, (void __user *)arg);

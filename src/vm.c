@@ -11,7 +11,9 @@
 
 #include "arch.h"
 #include "device.h"
+#include "dirty.h"
 #include "memory.h"
+#include "stats.h"
 #include "vcpu.h"
 #include "vm.h"
 
@@ -27,10 +29,7 @@ static void vm_destroy(struct df_vm *vm)
 		if (vm->vcpus[i])
 			df_vcpu_free(vm->vcpus[i]);
 
-	scoped_guard(rwsem_write, &vm->memory_lock)
-		for (unsigned int i = 0; i < DF_MAX_SLOTS; i++)
-			if (vm->slots[i].pages)
-				df_arch_memory_unmap(vm, vm->slots[i].gfn, vm->slots[i].pages);
+	df_memory_destroy(vm);
 	df_arch_vm_destroy(vm);
 	mmdrop(vm->mm);
 	kvfree(vm->slots);
@@ -77,6 +76,55 @@ static long accept(struct df_vm *vm, unsigned long arg)
 	return 0;
 }
 
+static long get_dirty_log(struct df_vm *vm, unsigned long arg)
+{
+	struct kvm_dirty_log log;
+
+	if (copy_from_user(&log, (void __user *)arg, sizeof(log)))
+		return -EFAULT;
+	return df_dirty_get(vm, &log);
+}
+
+static long clear_dirty_log(struct df_vm *vm, unsigned long arg)
+{
+	struct kvm_clear_dirty_log log;
+
+	if (copy_from_user(&log, (void __user *)arg, sizeof(log)))
+		return -EFAULT;
+	return df_dirty_clear(vm, &log);
+}
+
+static long get_stats(struct df_vm *vm, unsigned long arg)
+{
+	return arg ? -EINVAL : df_stats_vm(vm);
+}
+
+/* As KVM: it can be changed only while no slot has a log. */
+static int set_dirty_log(struct df_vm *vm, u64 mode)
+{
+	if (mode & ~(u64)DF_DIRTY_LOG_MODES ||
+	    mode == KVM_DIRTY_LOG_INITIALLY_SET)
+		return -EINVAL;
+	guard(rwsem_write)(&vm->memory_lock);
+	if (vm->logged_slots)
+		return -EBUSY;
+	vm->dirty_log = mode;
+	return 0;
+}
+
+static long enable_cap(struct df_vm *vm, unsigned long arg)
+{
+	struct kvm_enable_cap cap;
+
+	if (copy_from_user(&cap, (void __user *)arg, sizeof(cap)))
+		return -EFAULT;
+	if (cap.flags)
+		return -EINVAL;
+	if (cap.cap == KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2)
+		return set_dirty_log(vm, cap.args[0]);
+	return df_arch_enable_cap(vm, &cap);
+}
+
 static const struct {
 	unsigned int cmd;
 	long (*handle)(struct df_vm *vm, unsigned long arg);
@@ -84,7 +132,11 @@ static const struct {
 	{ KVM_CREATE_VCPU,		create_vcpu },
 	{ KVM_SET_USER_MEMORY_REGION,	set_memory },
 	{ KVM_SET_USER_MEMORY_REGION2,	set_memory2 },
+	{ KVM_GET_DIRTY_LOG,		get_dirty_log },
+	{ KVM_CLEAR_DIRTY_LOG,		clear_dirty_log },
 	{ KVM_CHECK_EXTENSION,		check_extension },
+	{ KVM_ENABLE_CAP,		enable_cap },
+	{ KVM_GET_STATS_FD,		get_stats },
 	{ KVM_SET_TSS_ADDR,		accept },
 	{ KVM_SET_IDENTITY_MAP_ADDR,	accept },
 };
@@ -99,7 +151,7 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	for (size_t i = 0; i < ARRAY_SIZE(vm_ioctls); i++)
 		if (vm_ioctls[i].cmd == cmd)
 			return vm_ioctls[i].handle(vm, arg);
-	return -ENOTTY;
+	return df_arch_vm_ioctl(vm, cmd, arg);
 }
 
 static int vm_release(struct inode *inode, struct file *file)

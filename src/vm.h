@@ -10,21 +10,9 @@
 #include "types.h"
 
 #define DF_MAX_VCPUS	64
-#define DF_MAX_SLOTS	512
 
+struct df_slot;
 struct df_vcpu;
-
-/**
- * struct df_slot - a piece of guest memory
- * @gfn: its first guest page
- * @pages: its size; 0 for a slot that is not in use
- * @hva: where it lies in the address space of the VM's creator
- */
-struct df_slot {
-	u64 gfn;
-	u64 pages;
-	unsigned long hva;
-};
 
 /**
  * struct df_vm - a virtual machine
@@ -32,8 +20,10 @@ struct df_slot {
  * @mm: the address space that guest memory comes from, the creator's
  * @lock: guards @vcpus
  * @vcpus: by their IDs; they go with the VM
- * @memory_lock: guards @slots; taken before @lock
+ * @memory_lock: guards the next three; taken before @lock
  * @slots: by their IDs
+ * @logged_slots: how many of them have a dirty log
+ * @dirty_log: KVM_DIRTY_LOG_*: what of it is left to user space
  * @arch: the architecture's
  */
 struct df_vm {
@@ -43,6 +33,8 @@ struct df_vm {
 	struct df_vcpu *vcpus[DF_MAX_VCPUS];
 	struct rw_semaphore memory_lock;
 	struct df_slot *slots;
+	unsigned int logged_slots;
+	u64 dirty_log;
 	struct df_vm_arch arch;
 };
 

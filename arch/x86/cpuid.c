@@ -5,10 +5,18 @@
 #include <asm/cpufeature.h>
 #include <asm/processor.h>
 
+#include "arch.h"
 #include "cpuid.h"
-#include "types.h"
+#include "events.h"
+#include "fpu.h"
+#include "run.h"
+#include "vcpu.h"
+#include "vmx/operation.h"
 
 #define MAX_ENTRIES	256	/* as KVM */
+
+#define LEAF_XSTATE	0xd
+#define OSXSAVE		BIT(27)
 
 static const struct kvm_cpuid_entry2 *find(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
 {
@@ -22,15 +30,52 @@ static const struct kvm_cpuid_entry2 *find(const struct df_vcpu_arch *arch, u32 
 	return NULL;
 }
 
-/* What is not in the table reads as zeroes. */
-void cpuid_emulate(struct df_vcpu_arch *arch)
+u64 cpuid_xfeatures(const struct df_vcpu_arch *arch)
 {
-	const struct kvm_cpuid_entry2 *e = find(arch, arch->regs[DF_RAX], arch->regs[DF_RCX]);
+	const struct kvm_cpuid_entry2 *e = find(arch, LEAF_XSTATE, 0);
 
-	arch->regs[DF_RAX] = e ? e->eax : 0;
-	arch->regs[DF_RBX] = e ? e->ebx : 0;
-	arch->regs[DF_RCX] = e ? e->ecx : 0;
-	arch->regs[DF_RDX] = e ? e->edx : 0;
+	return e ? (e->eax | (u64)e->edx << 32) & fpu_features() : XFEATURE_MASK_FP;
+}
+
+/* What follows the registers, whatever user space says. What is not there is zeroes. */
+static struct kvm_cpuid_entry2 answer(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
+{
+	const struct kvm_cpuid_entry2 *found = find(arch, leaf, subleaf);
+	struct kvm_cpuid_entry2 e = {};
+
+	if (!found)
+		return e;
+	e = *found;
+	if (leaf == 1) {
+		e.ecx &= ~(u32)OSXSAVE;
+		if (vmcs_read(GUEST_CR4) & X86_CR4_OSXSAVE)
+			e.ecx |= OSXSAVE;
+	} else if (leaf == LEAF_XSTATE && subleaf < 2) {
+		e.ebx = fpu_size(arch->xcr0, subleaf == 1);
+	}
+	return e;
+}
+
+static bool is_faulting(const struct df_vcpu_arch *arch)
+{
+	return arch->stored_msrs[DF_STORED_MISC_FEATURES] & MSR_MISC_FEATURES_ENABLES_CPUID_FAULT &&
+	       VMX_AR_DPL(vmcs_read(GUEST_SS_AR_BYTES));
+}
+
+int cpuid_handle(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	struct kvm_cpuid_entry2 e;
+
+	if (unlikely(is_faulting(arch)))
+		return events_gp(arch);
+	e = answer(arch, arch->regs[DF_RAX], arch->regs[DF_RCX]);
+	arch->regs[DF_RAX] = e.eax;
+	arch->regs[DF_RBX] = e.ebx;
+	arch->regs[DF_RCX] = e.ecx;
+	arch->regs[DF_RDX] = e.edx;
+	exit_skip(arch);
+	return DF_RESUME;
 }
 
 int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
@@ -53,33 +98,89 @@ int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 	return 0;
 }
 
+int cpuid_get(const struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
+{
+	u32 room;
+
+	if (get_user(room, &user->nent) || put_user(arch->nr_cpuid, &user->nent))
+		return -EFAULT;
+	if (room < arch->nr_cpuid)
+		return -E2BIG;
+	if (copy_to_user(user->entries, arch->cpuid, arch->nr_cpuid * sizeof(*arch->cpuid)))
+		return -EFAULT;
+	return 0;
+}
+
 /*
  * What a guest can have of each leaf, as masks of the CPU's own answer. A bit is
- * here when everything that hangs on it works: XSAVE, AVX and what builds on them
- * wait for XSETBV, and all that an APIC is needed for waits for one.
+ * here when everything that hangs on it works; what needs an APIC waits for one.
  */
-static const struct {
-	u32 leaf, eax, ebx, ecx, edx;
+static const struct supported {
+	u32 leaf, subleaf, eax, ebx, ecx, edx;
 } supported[] = {
 	/* The highest leaf, and the vendor. */
-	{ 0, ~0U, ~0U, ~0U, ~0U },
+	{ 0, 0, ~0U, ~0U, ~0U, ~0U },
 	/*
-	 * Family, model, stepping; CLFLUSH's line. SSE3 PCLMULQDQ SSSE3 CX16 PCID
-	 * SSE4.1 SSE4.2 MOVBE POPCNT AES RDRAND. FPU VME PSE TSC MSR PAE CX8 SEP PGE
-	 * CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2.
+	 * Family, model, stepping; CLFLUSH's line. SSE3 PCLMULQDQ SSSE3 FMA CX16 PCID
+	 * SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND. FPU VME DE PSE TSC MSR PAE
+	 * CX8 SEP MTRR PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SS.
 	 */
-	{ 1, ~0U, 0x0000ff00, 0x42da2203, 0x078ba97b },
-	/* FSGSBASE BMI1 SMEP BMI2 ERMS INVPCID RDSEED ADX SMAP CLFLUSHOPT CLWB SHA; UMIP; FSRM. */
-	{ 7, 0, 0x219c0789, 0x00000004, 0x00000010 },
-	{ 0x80000000, ~0U, 0, 0, 0 },
+	{ 1, 0, ~0U, 0x0000ff00, 0x76da3203, 0x0f8bb97f },
+	/* Caches, in the old form. */
+	{ 2, 0, ~0U, ~0U, ~0U, ~0U },
+	/*
+	 * The highest subleaf. FSGSBASE TSC_ADJUST BMI1 AVX2 FDP_EXCPTN_ONLY SMEP BMI2 ERMS
+	 * INVPCID ZERO_FCS_FDS AVX512F/DQ RDSEED ADX SMAP AVX512IFMA CLFLUSHOPT CLWB
+	 * AVX512CD SHA AVX512BW/VL. AVX512VBMI UMIP VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG
+	 * VPOPCNTDQ RDPID CLDEMOTE MOVDIRI MOVDIR64B. FSRM VP2INTERSECT MD_CLEAR SERIALIZE
+	 * ARCH_CAPABILITIES.
+	 */
+	{ 7, 0, 0, 0xf1bf27eb, 0x1a405f46, 0x20004510 },
+	/* The features of XCR0: cut to fpu_features(). */
+	{ LEAF_XSTATE, 0, ~0U, 0, ~0U, 0 },
+	/* XSAVEOPT XSAVEC XGETBV1 XSAVES. */
+	{ LEAF_XSTATE, 1, 0xf, 0, 0, 0 },
+	{ LEAF_XSTATE, 2, ~0U, ~0U, ~0U, 0 },
+	{ LEAF_XSTATE, 5, ~0U, ~0U, ~0U, 0 },
+	{ LEAF_XSTATE, 6, ~0U, ~0U, ~0U, 0 },
+	{ LEAF_XSTATE, 7, ~0U, ~0U, ~0U, 0 },
+	{ 0x80000000, 0, ~0U, 0, 0, 0 },
 	/* LAHF ABM PREFETCHW; SYSCALL NX 1GB-PAGES RDTSCP LM. */
-	{ 0x80000001, 0, 0, 0x00000121, 0x2c100800 },
+	{ 0x80000001, 0, 0, 0, 0x00000121, 0x2c100800 },
+	/* The name. */
+	{ 0x80000002, 0, ~0U, ~0U, ~0U, ~0U },
+	{ 0x80000003, 0, ~0U, ~0U, ~0U, ~0U },
+	{ 0x80000004, 0, ~0U, ~0U, ~0U, ~0U },
+	/* The L2 cache. */
+	{ 0x80000006, 0, 0, 0, ~0U, 0 },
+	/* The TSC's rate does not change. */
+	{ 0x80000007, 0, 0, 0, 0, 0x00000100 },
 	/* Bits of a physical and a linear address. */
-	{ 0x80000008, 0x0000ffff, 0, 0, 0 },
+	{ 0x80000008, 0, 0x0000ffff, 0, 0, 0 },
 };
 
-#define MAX_BASIC_LEAF		7
+#define MAX_BASIC_LEAF		LEAF_XSTATE
 #define MAX_EXTENDED_LEAF	0x80000008
+
+static void mask_xstate(struct kvm_cpuid_entry2 *e)
+{
+	u64 features = fpu_features();
+
+	e->flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+	if (e->index == 0) {
+		e->eax &= features;
+		e->ebx = fpu_size(features, false);
+		e->ecx = e->ebx;
+	} else if (e->index == 1) {
+		e->eax &= boot_cpu_data.x86_capability[CPUID_D_1_EAX];
+		if (e->eax & (BIT(1) | BIT(3)))
+			e->ebx = fpu_size(features, true);
+	} else if (!(features & BIT_ULL(e->index))) {
+		e->eax = 0;
+		e->ebx = 0;
+		e->ecx = 0;
+	}
+}
 
 /* What the host's kernel has turned off, a guest does not get either. */
 static void mask_by_host(struct kvm_cpuid_entry2 *e)
@@ -100,6 +201,9 @@ static void mask_by_host(struct kvm_cpuid_entry2 *e)
 		e->ecx &= host[CPUID_7_ECX];
 		e->edx &= host[CPUID_7_EDX];
 		break;
+	case LEAF_XSTATE:
+		mask_xstate(e);
+		break;
 	case 0x80000000:
 		e->eax = min_t(u32, e->eax, MAX_EXTENDED_LEAF);
 		break;
@@ -110,15 +214,15 @@ static void mask_by_host(struct kvm_cpuid_entry2 *e)
 	}
 }
 
-static struct kvm_cpuid_entry2 supported_entry(size_t i)
+static struct kvm_cpuid_entry2 supported_entry(const struct supported *row)
 {
-	struct kvm_cpuid_entry2 e = { .function = supported[i].leaf };
+	struct kvm_cpuid_entry2 e = { .function = row->leaf, .index = row->subleaf };
 
-	cpuid_count(e.function, 0, &e.eax, &e.ebx, &e.ecx, &e.edx);
-	e.eax &= supported[i].eax;
-	e.ebx &= supported[i].ebx;
-	e.ecx &= supported[i].ecx;
-	e.edx &= supported[i].edx;
+	cpuid_count(e.function, e.index, &e.eax, &e.ebx, &e.ecx, &e.edx);
+	e.eax &= row->eax;
+	e.ebx &= row->ebx;
+	e.ecx &= row->ecx;
+	e.edx &= row->edx;
 	mask_by_host(&e);
 	return e;
 }
@@ -133,7 +237,7 @@ int cpuid_get_supported(struct kvm_cpuid2 __user *user)
 		return -E2BIG;
 	head.nent = ARRAY_SIZE(supported);
 	for (size_t i = 0; i < ARRAY_SIZE(supported); i++) {
-		struct kvm_cpuid_entry2 e = supported_entry(i);
+		struct kvm_cpuid_entry2 e = supported_entry(&supported[i]);
 
 		if (copy_to_user(&user->entries[i], &e, sizeof(e)))
 			return -EFAULT;

@@ -1,30 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/gfp.h>
 #include <linux/mm.h>
-#include <linux/slab.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
 #include <asm/vmx.h>
 
-#include "arch.h"
 #include "ept.h"
-#include "memory.h"
-#include "vm.h"
-#include "vmx/operation.h"
 
 #define EPT_LEVELS	4
 #define EPT_ENTRIES	512
-#define EPT_ADDR_MASK	GENMASK_ULL(51, 12)
-#define EPT_LARGE	BIT_ULL(7)
-#define EPT_TABLE_FLAGS	VMX_EPT_RWX_MASK
-#define EPT_WB		6ULL
-#define EPT_RAM_TYPE	(EPT_WB << VMX_EPT_MT_EPTE_SHIFT | VMX_EPT_IPAT_BIT)
 
-/* Pages that an entry of a table of this level covers; leaves are level 1. */
-static u64 level_pages(int level)
-{
-	return 1ULL << (9 * (level - 1));
-}
-
-static unsigned int level_index(u64 gfn, int level)
+static unsigned int index_of(u64 gfn, int level)
 {
 	return gfn >> (9 * (level - 1)) & (EPT_ENTRIES - 1);
 }
@@ -44,201 +30,210 @@ static u64 *table_of(u64 entry)
 	return __va(entry & EPT_ADDR_MASK);
 }
 
-static u64 *table_alloc(void)
+static u64 *table_alloc(struct df_ept *ept)
 {
-	return (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	u64 *table = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+
+	if (table)
+		ept->tables++;
+	return table;
 }
 
-int ept_init(struct df_vm *vm)
+static void table_free(struct df_ept *ept, u64 *table)
 {
-	struct df_ept *ept = &vm->arch.ept;
+	free_page((unsigned long)table);
+	ept->tables--;
+}
 
+int ept_init(struct df_ept *ept)
+{
 	mutex_init(&ept->lock);
-	ept->root = table_alloc();
+	spin_lock_init(&ept->device_lock);
+	ept->root = table_alloc(ept);
 	return ept->root ? 0 : -ENOMEM;
 }
 
-static void free_tables(u64 *table, int level)
+static void free_tables(struct df_ept *ept, u64 *table, int level)
 {
 	for (unsigned int i = 0; level > 1 && i < EPT_ENTRIES; i++)
-		if (is_present(table[i]) && !WARN_ON_ONCE(is_leaf(table[i], level)))
-			free_tables(table_of(table[i]), level - 1);
-	free_page((unsigned long)table);
+		if (table[i] && !WARN_ON_ONCE(is_leaf(table[i], level)))
+			free_tables(ept, table_of(table[i]), level - 1);
+	table_free(ept, table);
 }
 
-/*
- * The root's page may be another VM's root next: what CPUs remember under its
- * address has to go first.
- */
-void ept_destroy(struct df_vm *vm)
+void ept_destroy(struct df_ept *ept)
 {
-	vmx_flush_ept(ept_pointer(vm));
-	free_tables(vm->arch.ept.root, EPT_LEVELS);
+	free_tables(ept, ept->root, EPT_LEVELS);
 }
 
-u64 ept_pointer(struct df_vm *vm)
-{
-	return __pa(vm->arch.ept.root) | VMX_EPTP_MT_WB | VMX_EPTP_PWL_4 | VMX_EPTP_AD_ENABLE_BIT;
-}
-
-/*
- * Puts a leaf in place. Whoever came first with the same page wins; a smaller
- * piece that is there already keeps a larger one out (-EAGAIN).
- */
-static int map_leaf(struct df_ept *ept, u64 gfn, int level, u64 leaf)
+int ept_entry(struct df_ept *ept, u64 gfn, int level, u64 **result)
 {
 	u64 *table = ept->root;
 	u64 *entry;
 
 	lockdep_assert_held(&ept->lock);
 	for (int l = EPT_LEVELS; ; l--) {
-		entry = &table[level_index(gfn, l)];
+		entry = &table[index_of(gfn, l)];
 		if (l == level)
 			break;
 		if (!is_present(*entry)) {
-			table = table_alloc();
+			table = table_alloc(ept);
 			if (!table)
 				return -ENOMEM;
-			WRITE_ONCE(*entry, __pa(table) | EPT_TABLE_FLAGS);
+			WRITE_ONCE(*entry, __pa(table) | VMX_EPT_RWX_MASK);
 		} else if (is_leaf(*entry, l)) {
 			return -EEXIST;
 		}
 		table = table_of(*entry);
 	}
-	if (is_present(*entry))
-		return is_leaf(*entry, level) ? -EEXIST : -EAGAIN;
-	WRITE_ONCE(*entry, leaf);
+	*result = entry;
+	if (!is_present(*entry))
+		return 0;
+	return is_leaf(*entry, level) ? -EEXIST : -EAGAIN;
+}
+
+int ept_map(struct df_ept *ept, u64 gfn, int level, u64 leaf)
+{
+	u64 *entry;
+	int err = ept_entry(ept, gfn, level, &entry);
+
+	if (err)
+		return err;
+	WRITE_ONCE(*entry, level > 1 ? leaf | EPT_LARGE : leaf);
+	ept->leaves[level - 1]++;
 	return 0;
 }
 
-static int map_pages(struct df_vm *vm, u64 gfn, int level, struct page *page)
+u64 *ept_lookup(struct df_ept *ept, u64 gfn, int *level)
 {
-	u64 leaf = PFN_PHYS(page_to_pfn(page)) | EPT_RAM_TYPE | VMX_EPT_RWX_MASK;
-	int err;
+	u64 *table = ept->root;
 
-	if (level > 1)
-		leaf |= EPT_LARGE;
+	for (int l = EPT_LEVELS; l; l--) {
+		u64 *entry = &table[index_of(gfn, l)];
+		u64 value = READ_ONCE(*entry);
 
-	scoped_guard(mutex, &vm->arch.ept.lock)
-		err = map_leaf(&vm->arch.ept, gfn, level, leaf);
-	if (err)
-		df_memory_unpin(vm, page, level_pages(level), false);
-	return err == -EEXIST ? 0 : err;
+		if (!is_present(value))
+			return NULL;
+		if (is_leaf(value, l)) {
+			*level = l;
+			return entry;
+		}
+		table = table_of(value);
+	}
+	return NULL;
 }
 
-/* The 2 MiB around a page, if they are one huge page of the user's and of the slot's. */
-static int map_huge(struct df_vm *vm, const struct df_slot *slot, u64 gfn)
+int ept_split(struct df_ept *ept, u64 *entry, int level)
 {
-	u64 n = level_pages(2), first = gfn & ~(n - 1);
-	struct page **pages;
-	int err;
+	u64 *table = table_alloc(ept), old = *entry;
+	u64 step = ept_pages(level - 1) << PAGE_SHIFT;
+	u64 leaf = old;
 
-	if (first < slot->gfn || first + n > slot->gfn + slot->pages)
-		return -EAGAIN;
-	pages = kmalloc_array(n, sizeof(*pages), GFP_KERNEL);
-	if (!pages)
+	lockdep_assert_held(&ept->lock);
+	if (!table)
 		return -ENOMEM;
-	err = df_memory_pin(vm, slot->hva + ((first - slot->gfn) << PAGE_SHIFT), n, pages);
-	if (!err) {
-		bool together = IS_ALIGNED(page_to_pfn(pages[0]), n);
-
-		for (u64 i = 1; i < n && together; i++)
-			together = page_to_pfn(pages[i]) == page_to_pfn(pages[0]) + i;
-		if (together) {
-			err = map_pages(vm, first, 2, pages[0]);
-		} else {
-			for (u64 i = 0; i < n; i++)
-				df_memory_unpin(vm, pages[i], 1, false);
-			err = -EAGAIN;
-		}
-	}
-	kfree(pages);
-	return err;
+	/* A CPU may be setting the dirty flag: seen here, or in what xchg() gives. */
+	if (level == 2)
+		leaf &= ~EPT_LARGE;
+	leaf &= ~(u64)(VMX_EPT_DIRTY_BIT | VMX_EPT_ACCESS_BIT);
+	for (u64 i = 0; i < EPT_ENTRIES; i++)
+		table[i] = leaf + i * step;
+	old = xchg(entry, __pa(table) | VMX_EPT_RWX_MASK);
+	if (old & (VMX_EPT_DIRTY_BIT | EPT_WAS_DIRTY))
+		for (int i = 0; i < EPT_ENTRIES; i++)
+			table[i] |= EPT_WAS_DIRTY;
+	ept->leaves[level - 1]--;
+	ept->leaves[level - 2] += EPT_ENTRIES;
+	return 0;
 }
 
-static bool is_part_of_huge(struct page *page)
+/* ---- taking a range away ---------------------------------------------------------- */
+
+struct gfn_range {
+	u64 first, end;
+};
+
+static bool is_outside(const struct gfn_range *range, u64 gfn, int level)
 {
-	return folio_nr_pages(page_folio(page)) >= level_pages(2);
+	return gfn + ept_pages(level) <= range->first || gfn >= range->end;
 }
 
-int ept_fault(struct df_vm *vm, u64 gpa)
+static bool is_inside(const struct gfn_range *range, u64 gfn, int level)
 {
-	u64 gfn = gpa >> PAGE_SHIFT;
-	const struct df_slot *slot;
-	struct page *page;
-	unsigned long hva;
-	int err;
-
-	guard(rwsem_read)(&vm->memory_lock);
-	slot = df_memory_slot(vm, gfn);
-	if (!slot)
-		return 1;
-
-	hva = slot->hva + ((gfn - slot->gfn) << PAGE_SHIFT);
-	err = df_memory_pin(vm, hva, 1, &page);
-	if (err)
-		return err;
-	if (is_part_of_huge(page)) {
-		err = map_huge(vm, slot, gfn);
-		if (!err) {
-			df_memory_unpin(vm, page, 1, false);
-			return 0;
-		}
-	}
-	return map_pages(vm, gfn, 1, page);
+	return gfn >= range->first && gfn + ept_pages(level) <= range->end;
 }
 
-/* The address stays in the entry: it tells the second pass what to unpin. */
-static void hide_leaf(u64 *entry)
+/* Leaves, and tables that lie in the range as a whole. */
+static void hide(u64 *table, int level, u64 base, const struct gfn_range *range)
 {
-	/* Atomic: a CPU may be setting the dirty flag. */
-	set_mask_bits(entry, VMX_EPT_RWX_MASK, 0);
-}
-
-static void drop_leaf(struct df_vm *vm, u64 *entry, int level)
-{
-	u64 leaf = *entry;
-
-	WRITE_ONCE(*entry, 0);
-	df_memory_unpin(vm, pfn_to_page(PHYS_PFN(leaf & EPT_ADDR_MASK)), level_pages(level),
-			leaf & VMX_EPT_DIRTY_BIT);
-	cond_resched();
-}
-
-/*
- * Hides or drops the leaves in a range of frames below one table. Leaves lie
- * within a slot, and ranges are whole slots: none is cut.
- */
-static void zap(struct df_vm *vm, u64 *table, int level, u64 base, u64 first, u64 end, bool drop)
-{
-	u64 step = level_pages(level);
-
 	for (unsigned int i = 0; i < EPT_ENTRIES; i++) {
-		u64 gfn = base + i * step, entry = table[i];
+		u64 gfn = base + i * ept_pages(level);
 
-		if (!entry || gfn + step <= first || gfn >= end)
+		if (!table[i] || is_outside(range, gfn, level))
 			continue;
-		if (!is_leaf(entry, level))
-			zap(vm, table_of(entry), level - 1, gfn, first, end, drop);
-		else if (drop)
-			drop_leaf(vm, &table[i], level);
-		else
-			hide_leaf(&table[i]);
+		/* Atomic: a CPU may be setting the dirty flag. */
+		if (is_inside(range, gfn, level))
+			set_mask_bits(&table[i], VMX_EPT_RWX_MASK, 0);
+		else if (!WARN_ON_ONCE(is_leaf(table[i], level)))
+			hide(table_of(table[i]), level - 1, gfn, range);
 	}
 }
 
-void df_arch_memory_unmap(struct df_vm *vm, u64 gfn, u64 pages)
+void ept_hide(struct df_ept *ept, u64 gfn, u64 pages)
 {
-	struct df_ept *ept = &vm->arch.ept;
+	const struct gfn_range range = { gfn, gfn + pages };
 
-	lockdep_assert_held_write(&vm->memory_lock);
-	guard(mutex)(&ept->lock);
-	zap(vm, ept->root, EPT_LEVELS, 0, gfn, gfn + pages, false);
-	vmx_flush_ept(ept_pointer(vm));
-	zap(vm, ept->root, EPT_LEVELS, 0, gfn, gfn + pages, true);
+	lockdep_assert_held(&ept->lock);
+	hide(ept->root, EPT_LEVELS, 0, &range);
 }
 
-u64 df_arch_max_gfn(void)
+struct dropper {
+	struct df_ept *ept;
+	struct gfn_range range;
+	void (*drop)(void *data, u64 leaf, int level);
+	void *data;
+};
+
+/* Whoever looks under the device lock finds the entry as it was, or none. */
+static u64 take_entry(struct df_ept *ept, u64 *entry)
 {
-	return 1ULL << (min(boot_cpu_data.x86_phys_bits, 48) - PAGE_SHIFT);
+	u64 old;
+
+	guard(spinlock)(&ept->device_lock);
+	old = xchg(entry, 0);
+	if (old & EPT_DEVICE)
+		ept->devices--;
+	return old;
+}
+
+static void drop(const struct dropper *d, u64 *table, int level, u64 base)
+{
+	for (unsigned int i = 0; i < EPT_ENTRIES; i++) {
+		u64 gfn = base + i * ept_pages(level), entry = table[i];
+
+		if (!entry || is_outside(&d->range, gfn, level))
+			continue;
+		if (is_leaf(entry, level)) {
+			entry = take_entry(d->ept, &table[i]);
+			if (!(entry & EPT_DEVICE))
+				d->ept->leaves[level - 1]--;
+			d->drop(d->data, entry, level);
+			continue;
+		}
+		drop(d, table_of(entry), level - 1, gfn);
+		if (is_inside(&d->range, gfn, level)) {
+			take_entry(d->ept, &table[i]);
+			table_free(d->ept, table_of(entry));
+		}
+		cond_resched();
+	}
+}
+
+void ept_drop(struct df_ept *ept, u64 gfn, u64 pages,
+	      void (*drop_leaf)(void *data, u64 leaf, int level), void *data)
+{
+	const struct dropper d = { ept, { gfn, gfn + pages }, drop_leaf, data };
+
+	lockdep_assert_held(&ept->lock);
+	drop(&d, ept->root, EPT_LEVELS, 0);
 }

@@ -1,36 +1,109 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Extended page tables: guest-physical to host-physical (SDM, "The Extended
- * Page Table Mechanism").  A VM's memory costs these tables and nothing else:
- * which pages are pinned is read off the leaves.
+ * Page Table Mechanism").  This is the tables alone; whose pages are behind them
+ * is mapping.c's business.  It is also compiled, and tested, on the build machine
+ * (selftests/unit/).
+ *
+ * A level is 1 for entries of 4 KiB, 2 for 2 MiB, 3 for 1 GiB, 4 at the top.
+ * Everything here is under &df_ept.lock, but for ept_lookup(), which may also be
+ * called under &df_ept.device_lock alone.
  */
 #ifndef DF_EPT_H
 #define DF_EPT_H
 
+#include <linux/bits.h>
+#include <linux/mutex.h>
+#include <linux/spinlock_types.h>
 #include <linux/types.h>
 
-struct df_vm;
+#define EPT_ADDR_MASK	GENMASK_ULL(51, 12)
+#define EPT_LARGE	BIT_ULL(7)
 
-int ept_init(struct df_vm *vm);
-
-/** ept_destroy() - free the tables; no leaf is left. May sleep. */
-void ept_destroy(struct df_vm *vm);
-
-/** ept_pointer() - the EPTP for a VMCS. */
-u64 ept_pointer(struct df_vm *vm);
+/* Bits that the CPU ignores: no page of the kernel's; once dirty. */
+#define EPT_DEVICE	BIT_ULL(52)
+#define EPT_WAS_DIRTY	BIT_ULL(53)
 
 /**
- * ept_fault() - the guest touched a page that it has not
- * @vm: the VM
- * @gpa: guest-physical address
- *
- * Pins the page and maps it, by 2 MiB where the user's memory is made of such
- * pages.
- *
- * Context: Process context of the VM's creator, may sleep.
- * Return: 0 with the page mapped; 1 if there is no memory, which makes it
- * MMIO; or a negative errno.
+ * struct df_ept - a VM's second-level page tables
+ * @lock: guards the tables
+ * @device_lock: guards leaves of device memory, which its owner takes away;
+ *	taken inside @lock
+ * @root: the top one, of 512 entries
+ * @tables: how many there are
+ * @leaves: how many there are of 4 KiB, 2 MiB and 1 GiB, but for
+ * @devices: those of device memory; @device_lock
  */
-int ept_fault(struct df_vm *vm, u64 gpa);
+struct df_ept {
+	struct mutex lock;
+	spinlock_t device_lock;
+	u64 *root;
+	u64 tables;
+	u64 leaves[3];
+	u64 devices;
+};
+
+/** ept_init() - empty tables. 0 or -ENOMEM. */
+int ept_init(struct df_ept *ept);
+
+/** ept_destroy() - free the tables; no leaf is left. */
+void ept_destroy(struct df_ept *ept);
+
+/** ept_pages() - how many guest pages an entry of this level covers. */
+static inline u64 ept_pages(int level)
+{
+	return 1ULL << (9 * (level - 1));
+}
+
+/**
+ * ept_map() - put a leaf in place
+ * @ept: the tables
+ * @gfn: the first guest page, a multiple of ept_pages(@level)
+ * @level: 1 to 3
+ * @leaf: the entry, without EPT_LARGE
+ *
+ * Context: May sleep.
+ * Return: 0; -EEXIST if a leaf covers the page already; -EAGAIN if smaller
+ * ones are there already; -ENOMEM.
+ */
+int ept_map(struct df_ept *ept, u64 gfn, int level, u64 leaf);
+
+/**
+ * ept_entry() - the entry for a page, with tables as far as it
+ *
+ * Context: May sleep.
+ * Return: 0 with @entry set to where a leaf of @level goes; else as ept_map().
+ */
+int ept_entry(struct df_ept *ept, u64 gfn, int level, u64 **entry);
+
+/** ept_lookup() - the leaf that covers a page, and its level; NULL if there is none. */
+u64 *ept_lookup(struct df_ept *ept, u64 gfn, int *level);
+
+/**
+ * ept_split() - leaves of the next lower level in place of one, with the same rights
+ *
+ * None of them is dirty; what the large one knew is in EPT_WAS_DIRTY.
+ *
+ * Context: May sleep.
+ * Return: 0 or -ENOMEM, with nothing changed.
+ */
+int ept_split(struct df_ept *ept, u64 *entry, int level);
+
+/**
+ * ept_hide() - the first half of taking a range away
+ *
+ * No CPU that has been flushed afterwards finds the pages any more; the leaves
+ * keep their addresses, for ept_drop(). No leaf may be cut by the range.
+ */
+void ept_hide(struct df_ept *ept, u64 gfn, u64 pages);
+
+/**
+ * ept_drop() - the second half: leaves and tables that are empty then go
+ * @drop: called with each leaf that was there
+ *
+ * Context: May sleep.
+ */
+void ept_drop(struct df_ept *ept, u64 gfn, u64 pages,
+	      void (*drop)(void *data, u64 leaf, int level), void *data);
 
 #endif

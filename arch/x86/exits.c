@@ -3,152 +3,220 @@
  * What each exit means. What is not here stops the VM that caused it.
  */
 #include <linux/kvm.h>
-#include <linux/mm.h>
-#include <linux/sched/mm.h>
+#include <linux/kvm_para.h>
+#include <linux/sched.h>
 #include <asm/trapnr.h>
 #include <asm/vmx.h>
 
 #include "arch.h"
 #include "cpuid.h"
-#include "ept.h"
+#include "debug.h"
+#include "emulate/access.h"
+#include "events.h"
+#include "fpu.h"
+#include "mapping.h"
 #include "memory.h"
+#include "msr.h"
 #include "run.h"
 #include "state.h"
+#include "trace.h"
 #include "vcpu.h"
 #include "vm.h"
 #include "vmx/operation.h"
 
-static void skip_instruction(struct df_vcpu *vcpu)
+#define INTR_TYPE_VECTOR	(INTR_INFO_INTR_TYPE_MASK | INTR_INFO_VECTOR_MASK)
+
+/* A vector with the type that the CPU reports it with. */
+#define EXCEPTION(vector)	(INTR_TYPE_HARD_EXCEPTION | (vector))
+#define SOFT_EXCEPTION(vector)	(INTR_TYPE_SOFT_EXCEPTION | (vector))
+#define INT1			(INTR_TYPE_PRIV_SW_EXCEPTION | X86_TRAP_DB)
+#define NMI			(INTR_TYPE_NMI_INTR | X86_TRAP_NMI)
+
+void exit_skip(struct df_vcpu_arch *arch)
 {
-	vcpu->arch.rip += vcpu->arch.exit.insn_len;
-	vcpu->arch.dirty |= DF_DIRTY_RIP;
+	arch->rip += arch->exit.insn_len;
+	arch->dirty |= DF_DIRTY_RIP | DF_DIRTY_SKIPPED;
 }
 
-static int inject_exception(struct df_vcpu *vcpu, u8 vector, bool has_error)
-{
-	vcpu->arch.inject_info = vector | INTR_TYPE_HARD_EXCEPTION | INTR_INFO_VALID_MASK |
-				 (has_error ? INTR_INFO_DELIVER_CODE_MASK : 0);
-	vcpu->arch.inject_error = 0;
-	vcpu->arch.inject_len = 0;
-	return DF_RESUME;
-}
-
-static int to_user(struct df_vcpu *vcpu, u32 reason)
+int exit_to_user(struct df_vcpu *vcpu, u32 reason)
 {
 	vcpu->run->exit_reason = reason;
 	return DF_TO_USER;
 }
 
-/* The whole of what is known, for whoever has to find out. */
-static int unexpected(struct df_vcpu *vcpu)
+static int internal_error(struct df_vcpu *vcpu, u32 suberror)
 {
 	const struct vmx_exit *exit = &vcpu->arch.exit;
 	struct kvm_run *run = vcpu->run;
 
-	run->internal.suberror = KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON;
-	run->internal.ndata = 5;
+	run->internal.suberror = suberror;
+	run->internal.ndata = 6;
 	run->internal.data[0] = exit->reason;
 	run->internal.data[1] = exit->qualification;
 	run->internal.data[2] = exit->gpa;
 	run->internal.data[3] = vcpu->arch.rip;
 	run->internal.data[4] = exit->intr_info;
-	return to_user(vcpu, KVM_EXIT_INTERNAL_ERROR);
+	run->internal.data[5] = exit->idt_info;
+	return exit_to_user(vcpu, KVM_EXIT_INTERNAL_ERROR);
 }
 
-/* An access that needs an instruction decoder, which is not there yet. */
-static int cannot_emulate(struct df_vcpu *vcpu)
+int exit_unexpected(struct df_vcpu *vcpu)
 {
-	vcpu->run->internal.suberror = KVM_INTERNAL_ERROR_EMULATION;
-	vcpu->run->internal.ndata = 2;
-	vcpu->run->internal.data[0] = vcpu->arch.exit.gpa;
-	vcpu->run->internal.data[1] = vcpu->arch.rip;
-	return to_user(vcpu, KVM_EXIT_INTERNAL_ERROR);
+	return internal_error(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON);
 }
 
-/* ---- port I/O (SDM, "Exit Qualification for I/O Instructions") ------------ */
+/* ---- the inner ring: interrupts off, the VMCS current ---------------------------- */
 
-#define IO_SIZE(q)	(((q) & 7) + 1)
-#define IO_IN		BIT(3)
-#define IO_STRING	BIT(4)
-#define IO_PORT(q)	((q) >> 16 & 0xffff)
+/*
+ * The host's own events. An interrupt is still pending in its APIC and is
+ * taken when interrupts are on; an NMI or a machine check has been taken by the
+ * exit and is raised again, an NMI with NMIs blocked, as in its handler, until
+ * the IRET.
+ */
+static int host_interrupt(void)
+{
+	local_irq_enable();
+	cpu_relax();
+	local_irq_disable();
+	return DF_RESUME;
+}
+
+static int host_exception(void)
+{
+	switch (vmcs_read(VM_EXIT_INTR_INFO) & INTR_TYPE_VECTOR) {
+	case NMI:
+		asm volatile("int $2");
+		return DF_RESUME;
+	case EXCEPTION(X86_TRAP_MC):
+		asm volatile("int $18");
+		return DF_RESUME;
+	default:
+		return DF_TO_MIDDLE;
+	}
+}
+
+/* No hypercall is known yet: KVM's answer to that, in the width of the guest. */
+static int hypercall(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	s64 answer = VMX_AR_DPL(vmcs_read(GUEST_SS_AR_BYTES)) ? -KVM_EPERM : -KVM_ENOSYS;
+	bool wide = vmcs_read(GUEST_CS_AR_BYTES) & VMX_AR_L_MASK;
+
+	arch->regs[DF_RAX] = wide ? answer : (u32)answer;
+	exit_skip(arch);
+	return DF_RESUME;
+}
+
+static int inner_msr(struct df_vcpu *vcpu, bool write)
+{
+	return msr_handle_inner(vcpu, write) ? DF_RESUME : DF_TO_MIDDLE;
+}
+
+/* Memory is coherent: INVD would lose the host's, and WBINVD has nothing to do. */
+static int skip(struct df_vcpu *vcpu)
+{
+	exit_skip(&vcpu->arch);
+	return DF_RESUME;
+}
+
+int exit_handle_inner(struct df_vcpu *vcpu)
+{
+	switch (vcpu->arch.exit.reason) {
+	case EXIT_REASON_EXTERNAL_INTERRUPT:	return host_interrupt();
+	case EXIT_REASON_EXCEPTION_NMI:		return host_exception();
+	case EXIT_REASON_CPUID:			return cpuid_handle(vcpu);
+	case EXIT_REASON_VMCALL:		return hypercall(vcpu);
+	case EXIT_REASON_MSR_READ:		return inner_msr(vcpu, false);
+	case EXIT_REASON_MSR_WRITE:		return inner_msr(vcpu, true);
+	case EXIT_REASON_INVD:			return skip(vcpu);
+	case EXIT_REASON_WBINVD:		return skip(vcpu);
+	case EXIT_REASON_NMI_WINDOW:		return DF_RESUME;
+	default:				return DF_TO_MIDDLE;
+	}
+}
+
+/* ---- port I/O (SDM, "Exit Qualification for I/O Instructions") -------------------- */
 
 static int complete_out(struct df_vcpu *vcpu)
 {
-	skip_instruction(vcpu);
-	return DF_RESUME;
+	return skip(vcpu);
 }
 
 /* A 32-bit result clears the upper half, smaller ones leave the rest alone. */
 static int complete_in(struct df_vcpu *vcpu)
 {
-	u64 *rax = &vcpu->arch.regs[DF_RAX];
+	u64 *rax = &vcpu->arch.regs[DF_RAX], value = 0;
+	u8 size = vcpu->arch.pio_size;
 
-	if (vcpu->arch.pio_size == 4)
+	memcpy(&value, df_vcpu_pio_data(vcpu), size);
+	trace_df_pio(vcpu->id, false, IO_PORT(vcpu->arch.exit.qualification), size, value);
+	if (size == 4)
 		*rax = 0;
-	memcpy(rax, df_vcpu_pio_data(vcpu), vcpu->arch.pio_size);
-	skip_instruction(vcpu);
-	return DF_RESUME;
+	memcpy(rax, &value, size);
+	return skip(vcpu);
 }
 
-static int handle_io(struct df_vcpu *vcpu)
+int exit_pio(struct df_vcpu *vcpu, u64 q)
 {
-	u64 q = vcpu->arch.exit.qualification;
 	struct kvm_run *run = vcpu->run;
 
-	if (q & IO_STRING)
-		return cannot_emulate(vcpu);
-	vcpu->arch.pio_size = IO_SIZE(q);
 	run->io.direction = q & IO_IN ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
 	run->io.size = IO_SIZE(q);
 	run->io.port = IO_PORT(q);
 	run->io.count = 1;
 	run->io.data_offset = DF_RUN_PIO_OFFSET;
-	if (!(q & IO_IN))
-		memcpy(df_vcpu_pio_data(vcpu), &vcpu->arch.regs[DF_RAX], IO_SIZE(q));
-	vcpu->arch.complete = q & IO_IN ? complete_in : complete_out;
-	return to_user(vcpu, KVM_EXIT_IO);
+	return exit_to_user(vcpu, KVM_EXIT_IO);
 }
 
-/* ---- the rest -------------------------------------------------------------- */
+static int handle_io(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u64 q = arch->exit.qualification;
 
-/* An exception that is the guest's after all goes in as it came. */
-static int handle_exception(struct df_vcpu *vcpu)
+	if (q & IO_STRING)
+		return emulate_string_io(vcpu);
+	arch->pio_size = IO_SIZE(q);
+	if (q & IO_IN) {
+		arch->complete = complete_in;
+	} else {
+		memcpy(df_vcpu_pio_data(vcpu), &arch->regs[DF_RAX], IO_SIZE(q));
+		trace_df_pio(vcpu->id, true, IO_PORT(q), IO_SIZE(q), arch->regs[DF_RAX]);
+		arch->complete = complete_out;
+	}
+	return exit_pio(vcpu, q);
+}
+
+/* ---- control registers -------------------------------------------------------------- */
+
+static int handle_cr8(struct df_vcpu *vcpu, bool read, u64 *gpr)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 
-	switch (arch->exit.intr_info & (INTR_INFO_INTR_TYPE_MASK | INTR_INFO_VECTOR_MASK)) {
-	case INTR_TYPE_HARD_EXCEPTION | X86_TRAP_DB:
-	case INTR_TYPE_HARD_EXCEPTION | X86_TRAP_AC:
-		arch->inject_info = arch->exit.intr_info & ~(u32)INTR_INFO_UNBLOCK_NMI;
-		arch->inject_error = arch->exit.intr_error;
-		arch->inject_len = 0;
-		return DF_RESUME;
-	default:
-		return unexpected(vcpu);
+	if (!read && *gpr & ~0xfULL)
+		return events_gp(arch);
+	if (read)
+		*gpr = arch->cr8;
+	else
+		arch->cr8 = *gpr;
+	if (gpr == &arch->regs[DF_RSP])
+		arch->dirty |= DF_DIRTY_RSP;
+	return skip(vcpu);
+}
+
+/* The VMCS current. */
+static bool write_cr(int cr, u64 value)
+{
+	if (cr == 0) {
+		if (!state_cr0_valid(value))
+			return false;
+		state_set_cr0(value);
+		state_set_efer(vmcs_read(GUEST_IA32_EFER));
+	} else {
+		if (!state_cr4_valid(value))
+			return false;
+		state_set_cr4(value);
 	}
-}
-
-static int handle_hlt(struct df_vcpu *vcpu)
-{
-	skip_instruction(vcpu);
-	return to_user(vcpu, KVM_EXIT_HLT);
-}
-
-static int handle_cpuid(struct df_vcpu *vcpu)
-{
-	cpuid_emulate(&vcpu->arch);
-	skip_instruction(vcpu);
-	return DF_RESUME;
-}
-
-static int handle_ept_violation(struct df_vcpu *vcpu)
-{
-	int err = ept_fault(vcpu->vm, vcpu->arch.exit.gpa);
-
-	if (err > 0)
-		return cannot_emulate(vcpu);
-	/* A page that shrank or moved between two looks: the guest tries again. */
-	return err && err != -EAGAIN ? err : DF_RESUME;
+	return true;
 }
 
 /* SDM, "Exit Qualification for Control-Register Accesses". */
@@ -158,94 +226,126 @@ static int handle_cr(struct df_vcpu *vcpu)
 	u64 q = arch->exit.qualification;
 	u64 *gpr = &arch->regs[q >> 8 & 15];
 	int cr = q & 15, type = q >> 4 & 3;
-	bool fine = true;
+	int err;
+	bool fine;
 
-	if (cr == 8) {
-		if (type == 0 && *gpr & ~0xfULL)
-			return inject_exception(vcpu, X86_TRAP_GP, true);
-		if (type == 0)
-			arch->cr8 = *gpr;
-		else
-			*gpr = arch->cr8;
-		if (gpr == &arch->regs[DF_RSP])
-			arch->dirty |= DF_DIRTY_RSP;
-		skip_instruction(vcpu);
-		return DF_RESUME;
-	}
+	if (cr == 8)
+		return handle_cr8(vcpu, type == 1, gpr);
 	if (type != 0 || (cr != 0 && cr != 4))
-		return unexpected(vcpu);
+		return exit_unexpected(vcpu);
 
-	if (run_vmcs_begin(arch))
-		return -EIO;
-	if (cr == 0) {
-		fine = state_cr0_valid(*gpr);
-		if (fine) {
-			state_set_cr0(*gpr);
-			state_set_efer(vmcs_read(GUEST_IA32_EFER));
-		}
-	} else {
-		fine = state_cr4_valid(*gpr);
-		if (fine)
-			state_set_cr4(*gpr);
-	}
+	err = run_vmcs_begin(arch);
+	if (err)
+		return err;
+	fine = write_cr(cr, *gpr);
 	run_vmcs_end();
 	if (!fine)
-		return inject_exception(vcpu, X86_TRAP_GP, true);
-	if (state_load_pdptes(vcpu))
-		return -EFAULT;
-	skip_instruction(vcpu);
-	return DF_RESUME;
+		return events_gp(arch);
+	err = state_load_pdptes(vcpu);
+	if (err == -EIO)
+		return err;
+	return err ? events_gp(arch) : skip(vcpu);
 }
 
-static int handle_msr(struct df_vcpu *vcpu, bool write)
+/* ---- memory -------------------------------------------------------------------------- */
+
+#define EPT_LINEAR	(EPT_VIOLATION_GVA_IS_VALID | EPT_VIOLATION_GVA_TRANSLATED)
+
+/*
+ * No memory, or none that may be written. The CPU cannot be helped with a
+ * fetch, with its own walk of the guest's tables, or with half a delivery.
+ */
+static int no_memory(struct df_vcpu *vcpu)
+{
+	const struct vmx_exit *exit = &vcpu->arch.exit;
+
+	if (exit->idt_info & VECTORING_INFO_VALID_MASK)
+		return internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
+	if (exit->qualification & EPT_VIOLATION_ACC_INSTR ||
+	    (exit->qualification & EPT_LINEAR) != EPT_LINEAR)
+		return exit_unexpected(vcpu);
+	return emulate_mmio(vcpu);
+}
+
+static int handle_ept_violation(struct df_vcpu *vcpu)
+{
+	const struct vmx_exit *exit = &vcpu->arch.exit;
+	int err;
+
+	trace_df_ept_violation(vcpu->id, exit->gpa, exit->qualification, vcpu->arch.rip);
+	err = mapping_fault(vcpu->vm, exit->gpa, exit->qualification & EPT_VIOLATION_ACC_WRITE);
+	if (err == -ENXIO)
+		return no_memory(vcpu);
+	/* A page that shrank or moved between two looks: the guest tries again. */
+	return err && err != -EAGAIN ? err : DF_RESUME;
+}
+
+/* ---- the rest -------------------------------------------------------------------------- */
+
+static int handle_exception(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	u64 value = (u32)arch->regs[DF_RAX] | arch->regs[DF_RDX] << 32;
-	bool fine = false;
 
-	if ((u32)arch->regs[DF_RCX] == MSR_EFER) {
-		if (run_vmcs_begin(arch))
-			return -EIO;
-		fine = !write || state_efer_valid(value);
-		if (write && fine)
-			state_set_efer(value);
-		value = vmcs_read(GUEST_IA32_EFER);
-		run_vmcs_end();
+	switch (arch->exit.intr_info & INTR_TYPE_VECTOR) {
+	case EXCEPTION(X86_TRAP_DB):
+	case INT1:
+		return debug_handle_db(vcpu);
+	case SOFT_EXCEPTION(X86_TRAP_BP):
+		return debug_handle_bp(vcpu);
+	case EXCEPTION(X86_TRAP_AC):
+		return events_exception_error(arch, X86_TRAP_AC, arch->exit.intr_error);
+	default:
+		return exit_unexpected(vcpu);
 	}
-	if (!fine)
-		return inject_exception(vcpu, X86_TRAP_GP, true);
-	if (!write) {
-		arch->regs[DF_RAX] = (u32)value;
-		arch->regs[DF_RDX] = value >> 32;
-	}
-	skip_instruction(vcpu);
-	return DF_RESUME;
+}
+
+static int handle_hlt(struct df_vcpu *vcpu)
+{
+	skip(vcpu);
+	return exit_to_user(vcpu, KVM_EXIT_HLT);
+}
+
+/* A long spin: whoever holds the lock may be waiting for this core. */
+static int handle_pause(struct df_vcpu *vcpu)
+{
+	schedule();
+	return skip(vcpu);
 }
 
 int exit_handle(struct df_vcpu *vcpu)
 {
-	switch (vcpu->arch.exit.reason) {
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	switch (arch->exit.reason) {
 	case EXIT_REASON_EXCEPTION_NMI:		return handle_exception(vcpu);
 	case EXIT_REASON_IO_INSTRUCTION:	return handle_io(vcpu);
 	case EXIT_REASON_HLT:			return handle_hlt(vcpu);
-	case EXIT_REASON_CPUID:			return handle_cpuid(vcpu);
 	case EXIT_REASON_EPT_VIOLATION:		return handle_ept_violation(vcpu);
 	case EXIT_REASON_CR_ACCESS:		return handle_cr(vcpu);
-	case EXIT_REASON_MSR_READ:		return handle_msr(vcpu, false);
-	case EXIT_REASON_MSR_WRITE:		return handle_msr(vcpu, true);
-	case EXIT_REASON_TRIPLE_FAULT:		return to_user(vcpu, KVM_EXIT_SHUTDOWN);
-	case EXIT_REASON_INVD:			/* as WBINVD: memory is coherent */
-	case EXIT_REASON_WBINVD:
-		skip_instruction(vcpu);
-		return DF_RESUME;
-	case EXIT_REASON_VMCALL:
-	case EXIT_REASON_MWAIT_INSTRUCTION:
-	case EXIT_REASON_MONITOR_INSTRUCTION:
-		return inject_exception(vcpu, X86_TRAP_UD, false);
-	case EXIT_REASON_RDPMC:
-	case EXIT_REASON_XSETBV:
-		return inject_exception(vcpu, X86_TRAP_GP, true);
+	case EXIT_REASON_DR_ACCESS:		return debug_handle_mov(vcpu);
+	case EXIT_REASON_MSR_READ:		return msr_handle(vcpu, false);
+	case EXIT_REASON_MSR_WRITE:		return msr_handle(vcpu, true);
+	case EXIT_REASON_XSETBV:		return fpu_handle_xsetbv(vcpu);
+	case EXIT_REASON_TRIPLE_FAULT:		return exit_to_user(vcpu, KVM_EXIT_SHUTDOWN);
+	case EXIT_REASON_PML_FULL:		return DF_RESUME;	/* flushed on the way out */
+	case EXIT_REASON_PAUSE_INSTRUCTION:	return handle_pause(vcpu);
+	case EXIT_REASON_MWAIT_INSTRUCTION:	return skip(vcpu);	/* nothing to wait with */
+	case EXIT_REASON_MONITOR_INSTRUCTION:	return skip(vcpu);
+	case EXIT_REASON_RDPMC:			return events_gp(arch);	/* no counters */
+	case EXIT_REASON_VMCLEAR:
+	case EXIT_REASON_VMLAUNCH:
+	case EXIT_REASON_VMPTRLD:
+	case EXIT_REASON_VMPTRST:
+	case EXIT_REASON_VMREAD:
+	case EXIT_REASON_VMRESUME:
+	case EXIT_REASON_VMWRITE:
+	case EXIT_REASON_VMOFF:
+	case EXIT_REASON_VMON:
+	case EXIT_REASON_INVEPT:
+	case EXIT_REASON_INVVPID:
+	case EXIT_REASON_VMFUNC:
+		return events_exception(arch, X86_TRAP_UD);	/* no VMX within */
 	default:
-		return unexpected(vcpu);
+		return exit_unexpected(vcpu);
 	}
 }

@@ -16,6 +16,7 @@
 #include <asm/processor.h>
 
 #include "arch.h"
+#include "fpu.h"
 #include "host.h"
 #include "init.h"
 #include "state.h"
@@ -39,6 +40,11 @@ static bool loaded;
 const struct vmx_capabilities *init_host_caps(void)
 {
 	return &host_caps;
+}
+
+bool init_host_has_1g_pages(void)
+{
+	return host_caps.msr[VMX_CAP_EPT_VPID] & VMX_EPT_1GB_PAGE_BIT;
 }
 
 /* The kernel drops the feature bit where IA32_FEATURE_CONTROL has no VMX. */
@@ -150,6 +156,8 @@ int df_arch_init(struct dentry *debugfs)
 		return err;
 	vmcs_resolve_controls(&host_caps);
 	err = state_init();
+	if (!err)
+		err = fpu_init();
 	if (err) {
 		pr_err("this CPU lacks XSAVE or FSGSBASE (guest state is switched by them)\n");
 		return err;

@@ -2,25 +2,29 @@
 /*
  * The run loop: its inner ring, with interrupts off, and the way out of it.
  */
+#include <linux/context_tracking.h>
 #include <linux/irqflags.h>
 #include <linux/kvm.h>
 #include <linux/preempt.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
-#include <asm/trapnr.h>
+#include <linux/vtime.h>
+#include <asm/debugreg.h>
 
 #include "arch.h"
+#include "debug.h"
+#include "dirty.h"
+#include "events.h"
 #include "host.h"
+#include "pml.h"
 #include "run.h"
 #include "state.h"
+#include "trace.h"
 #include "vcpu.h"
 #include "vm.h"
 #include "vmx/cpu.h"
 #include "vmx/operation.h"
 #include "vmx/vmcs.h"
-
-#define INTR_NMI	(INTR_INFO_VALID_MASK | INTR_TYPE_NMI_INTR)
-#define INTR_MC		(INTR_INFO_VALID_MASK | INTR_TYPE_HARD_EXCEPTION | X86_TRAP_MC)
-#define INTR_MC_MASK	(INTR_INFO_VALID_MASK | INTR_INFO_INTR_TYPE_MASK | INTR_INFO_VECTOR_MASK)
 
 int run_vmcs_begin(struct df_vcpu_arch *arch)
 {
@@ -45,89 +49,122 @@ void run_vmcs_end(void)
 	preempt_enable();
 }
 
-static void write_dirty(struct df_vcpu_arch *arch)
+/*
+ * As after an instruction: interrupts are no longer held up by the one before,
+ * and a single-step is due.
+ */
+static void write_skipped(struct df_vcpu_arch *arch)
+{
+	u32 shadow = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+
+	if (shadow & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS))
+		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
+			   shadow & ~(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS));
+	if (debug_rflags(arch) & X86_EFLAGS_TF)
+		vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, DR_STEP);
+}
+
+void run_write_dirty(struct df_vcpu_arch *arch)
 {
 	if (arch->dirty & DF_DIRTY_RIP)
 		vmcs_write(GUEST_RIP, arch->rip);
-	if (arch->dirty & DF_DIRTY_RSP)
-		vmcs_write(GUEST_RSP, arch->regs[DF_RSP]);
-	if (arch->dirty & DF_DIRTY_RFLAGS)
-		vmcs_write(GUEST_RFLAGS, arch->rflags);
+	if (arch->dirty & DF_DIRTY_SKIPPED)
+		write_skipped(arch);
+	if (arch->dirty & ~(DF_DIRTY_RIP | DF_DIRTY_SKIPPED)) {
+		if (arch->dirty & DF_DIRTY_RSP)
+			vmcs_write(GUEST_RSP, arch->regs[DF_RSP]);
+		if (arch->dirty & DF_DIRTY_RFLAGS)
+			vmcs_write(GUEST_RFLAGS, debug_rflags(arch));
+		if (arch->dirty & DF_DIRTY_DR7)
+			vmcs_write(GUEST_DR7, debug_dr7(arch));
+	}
 	arch->dirty = 0;
 }
 
-static void inject(struct df_vcpu_arch *arch)
+static void prepare_entry(struct df_vcpu *vcpu)
 {
-	if (!arch->inject_info)
-		return;
-	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, arch->inject_info);
-	vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, arch->inject_error);
-	vmcs_write(VM_ENTRY_INSTRUCTION_LEN, arch->inject_len);
-	arch->inject_info = 0;
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u64 cr4 = __read_cr4();
+
+	if (arch->host_cr4 != cr4) {
+		vmcs_write(HOST_CR4, cr4);
+		arch->host_cr4 = cr4;
+	}
+	run_write_dirty(arch);
+	if (unlikely(arch->nmi_pending || arch->nmi_window))
+		events_raise_nmi(arch);
+	trace_df_entry(vcpu->id, arch->rip, arch->inject_info);
+	if (unlikely(arch->inject_info))
+		events_inject(arch);
+	if (native_read_cr2() != arch->cr2)
+		native_write_cr2(arch->cr2);
 }
 
-/* An exit in the middle of a delivery: the event goes in again at the next entry. */
-static void requeue(struct df_vcpu_arch *arch)
+/* What every exit needs. */
+static void read_exit(struct df_vcpu *vcpu)
 {
-	const struct vmx_exit *exit = &arch->exit;
-
-	if (!(exit->idt_info & VECTORING_INFO_VALID_MASK))
-		return;
-	arch->inject_info = exit->idt_info & ~(u32)BIT(12);
-	arch->inject_error = exit->idt_error;
-	arch->inject_len = exit->insn_len;
-}
-
-static void read_exit(struct df_vcpu_arch *arch)
-{
+	struct df_vcpu_arch *arch = &vcpu->arch;
 	struct vmx_exit *exit = &arch->exit;
 
 	exit->reason = vmcs_read(VM_EXIT_REASON);
-	exit->qualification = vmcs_read(EXIT_QUALIFICATION);
-	exit->intr_info = vmcs_read(VM_EXIT_INTR_INFO);
-	exit->intr_error = vmcs_read(VM_EXIT_INTR_ERROR_CODE);
-	exit->insn_len = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
 	exit->idt_info = vmcs_read(IDT_VECTORING_INFO_FIELD);
-	exit->idt_error = vmcs_read(IDT_VECTORING_ERROR_CODE);
-	exit->gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
+	exit->insn_len = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
 	arch->rip = vmcs_read(GUEST_RIP);
-	arch->regs[DF_RSP] = vmcs_read(GUEST_RSP);
 	arch->rflags = vmcs_read(GUEST_RFLAGS);
+	if (unlikely(arch->debug.control & KVM_GUESTDBG_SINGLESTEP))
+		arch->rflags &= ~(u64)X86_EFLAGS_TF;
+	if (exit->reason < DF_NR_EXIT_REASONS)
+		arch->exits[exit->reason]++;
+	if (unlikely(exit->idt_info & VECTORING_INFO_VALID_MASK))
+		events_requeue(arch);
+	if (trace_df_exit_enabled())
+		trace_df_exit(vcpu->id, exit->reason, arch->rip, vmcs_read(EXIT_QUALIFICATION));
 }
 
 /*
- * The host's own events. An interrupt is still pending in its APIC and is
- * taken when interrupts are on; an NMI or a machine check has been taken by the
- * exit and is raised again, an NMI with NMIs blocked, as in its handler, until
- * the IRET.
+ * What the middle ring may need. An IRET that faulted had ended the blocking of
+ * NMIs; it is not done, and they are blocked again.
  */
-static bool is_the_hosts(const struct vmx_exit *exit)
+static void read_rest_of_exit(struct df_vcpu_arch *arch)
 {
-	if (exit->reason == EXIT_REASON_EXTERNAL_INTERRUPT) {
-		local_irq_enable();
-		cpu_relax();
-		local_irq_disable();
-		return true;
-	}
-	if (exit->reason != EXIT_REASON_EXCEPTION_NMI)
-		return false;
-	if ((exit->intr_info & (INTR_INFO_VALID_MASK | INTR_INFO_INTR_TYPE_MASK)) == INTR_NMI) {
-		asm volatile("int $2");
-		return true;
-	}
-	if ((exit->intr_info & INTR_MC_MASK) == INTR_MC) {
-		asm volatile("int $18");
-		return true;
-	}
-	return false;
+	struct vmx_exit *exit = &arch->exit;
+	u64 unblock = 0;
+
+	exit->qualification = vmcs_read(EXIT_QUALIFICATION);
+	exit->intr_info = vmcs_read(VM_EXIT_INTR_INFO);
+	exit->intr_error = vmcs_read(VM_EXIT_INTR_ERROR_CODE);
+	exit->insn_info = vmcs_read(VMX_INSTRUCTION_INFO);
+	exit->linear = vmcs_read(GUEST_LINEAR_ADDRESS);
+	exit->gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
+	arch->regs[DF_RSP] = vmcs_read(GUEST_RSP);
+
+	if (exit->idt_info & VECTORING_INFO_VALID_MASK)
+		return;
+	if (exit->reason == EXIT_REASON_EXCEPTION_NMI)
+		unblock = exit->intr_info;
+	else if (exit->reason == EXIT_REASON_EPT_VIOLATION || exit->reason == EXIT_REASON_PML_FULL)
+		unblock = exit->qualification;
+	if (unblock & INTR_INFO_UNBLOCK_NMI)
+		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
+			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) | GUEST_INTR_STATE_NMI);
 }
 
 static int fail_entry(struct df_vcpu *vcpu, u64 reason)
 {
-	vcpu->run->exit_reason = KVM_EXIT_FAIL_ENTRY;
 	vcpu->run->fail_entry.hardware_entry_failure_reason = reason;
 	vcpu->run->fail_entry.cpu = raw_smp_processor_id();
-	return DF_TO_USER;
+	return exit_to_user(vcpu, KVM_EXIT_FAIL_ENTRY);
+}
+
+/* On a CPU of its own (nohz_full) a guest is to RCU what user space is. */
+static noinstr int enter(struct df_vcpu_arch *arch)
+{
+	int failed;
+
+	context_tracking_guest_enter();
+	failed = vmx_enter(arch->regs, arch->launched);
+	context_tracking_guest_exit();
+	return failed;
 }
 
 /*
@@ -144,25 +181,21 @@ static int inner_ring(struct df_vcpu *vcpu)
 	for (;;) {
 		int failed;
 
-		if (df_host_work_pending())
+		if (df_host_work_pending() || READ_ONCE(arch->requests))
 			return -EAGAIN;
-		vmcs_write(HOST_CR4, __read_cr4());
-		write_dirty(arch);
-		inject(arch);
-		if (native_read_cr2() != arch->cr2)
-			native_write_cr2(arch->cr2);
-
-		failed = vmx_enter(arch->regs, arch->launched);
+		prepare_entry(vcpu);
+		failed = enter(arch);
 		if (unlikely(failed))
 			return fail_entry(vcpu, failed > 0 ? vmcs_read(VM_INSTRUCTION_ERROR) : 0);
 		arch->launched = true;
 		arch->cr2 = native_read_cr2();
-		read_exit(arch);
-		requeue(arch);
+		read_exit(vcpu);
 		if (unlikely(arch->exit.reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
 			return fail_entry(vcpu, arch->exit.reason);
-		if (!is_the_hosts(&arch->exit))
-			return DF_RESUME;
+		if (exit_handle_inner(vcpu) == DF_RESUME)
+			continue;
+		read_rest_of_exit(arch);
+		return DF_RESUME;
 	}
 }
 
@@ -174,12 +207,21 @@ static int enter_guest(struct df_vcpu *vcpu)
 	ret = run_vmcs_begin(arch);
 	if (ret)
 		return ret;
+	if (unlikely(READ_ONCE(arch->requests)))
+		pml_serve_requests(vcpu);
 	state_guest_in(arch);
 	local_irq_disable();
+	vtime_account_guest_enter();
+	rcu_virt_note_context_switch();
 	ret = inner_ring(vcpu);
+	vtime_account_guest_exit();
 	local_irq_enable();
 	state_guest_out(arch);
+	if (unlikely(arch->pml_on))
+		pml_stop(arch);
 	run_vmcs_end();
+	if (unlikely(arch->pml_on))
+		pml_flush(vcpu);
 	return ret;
 }
 

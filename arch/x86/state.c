@@ -4,12 +4,11 @@
 #include <linux/preempt.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
-#include <asm/fpu/api.h>
-#include <asm/fpu/xcr.h>
-#include <asm/pkru.h>
 #include <asm/segment.h>
 #include <asm/tlbflush.h>
 
+#include "debug.h"
+#include "fpu.h"
 #include "host.h"
 #include "memory.h"
 #include "run.h"
@@ -31,9 +30,6 @@
 			 X86_CR4_OSXSAVE | X86_CR4_SMEP | X86_CR4_SMAP)
 #define EFER_GUEST	(EFER_SCE | EFER_LME | EFER_LMA | EFER_NX)
 
-/* x87, SSE, AVX, AVX-512: user state that no host setting hangs on. */
-#define XFEATURES	(BIT_ULL(0) | BIT_ULL(1) | BIT_ULL(2) | GENMASK_ULL(7, 5))
-
 static const u32 switched_msrs[DF_NR_MSRS] = {
 	[DF_MSR_STAR]		= MSR_STAR,
 	[DF_MSR_LSTAR]		= MSR_LSTAR,
@@ -42,71 +38,17 @@ static const u32 switched_msrs[DF_NR_MSRS] = {
 	[DF_MSR_TSC_AUX]	= MSR_TSC_AUX,
 };
 
-static struct {
-	u64 xcr0;		/* the host's */
-	u64 xfeatures;		/* of it, a guest's */
-	u64 xss;
-	u64 cr4_guest;
-	unsigned int fpu_size;
-} host;
+static u64 cr4_guest;	/* of CR4_GUEST, what this CPU has */
 
 int state_init(void)
 {
-	u64 fixed1 = read_msr_or_0(MSR_IA32_VMX_CR4_FIXED1);
-	u32 eax, ebx, ecx, edx;
-
-	if (!boot_cpu_has(X86_FEATURE_XSAVE) || !boot_cpu_has(X86_FEATURE_FSGSBASE))
+	if (!boot_cpu_has(X86_FEATURE_FSGSBASE))
 		return -ENODEV;
-	host.xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
-	host.xfeatures = host.xcr0 & XFEATURES;
-	host.xss = boot_cpu_has(X86_FEATURE_XSAVES) ? read_msr_or_0(MSR_IA32_XSS) : 0;
-	host.cr4_guest = CR4_GUEST & fixed1;
-	cpuid_count(0xd, 0, &eax, &ebx, &ecx, &edx);
-	host.fpu_size = ebx;
+	cr4_guest = CR4_GUEST & read_msr_or_0(MSR_IA32_VMX_CR4_FIXED1);
 	return 0;
 }
 
-unsigned int state_fpu_size(void)
-{
-	return host.fpu_size;
-}
-
 /* ---- between host and guest --------------------------------------------- */
-
-static void xsave(void *area)
-{
-	asm volatile("xsave64 (%[area])"
-		     : : [area] "D" (area), "a" ((u32)host.xfeatures),
-			 "d" ((u32)(host.xfeatures >> 32)) : "memory");
-}
-
-/* What is in the area came from XSAVE, or was checked when user space gave it. */
-static void xrstor(const void *area)
-{
-	asm volatile("xrstor64 (%[area])"
-		     : : [area] "D" (area), "a" ((u32)host.xfeatures),
-			 "d" ((u32)(host.xfeatures >> 32)) : "memory");
-}
-
-static void fpu_in(struct df_vcpu_arch *arch)
-{
-	kernel_fpu_begin();
-	xrstor(arch->fpu);
-	if (arch->xcr0 != host.xcr0)
-		xsetbv(XCR_XFEATURE_ENABLED_MASK, arch->xcr0);
-	if (host.xss)
-		wrmsrl(MSR_IA32_XSS, 0);
-}
-
-static void fpu_out(struct df_vcpu_arch *arch)
-{
-	if (host.xss)
-		wrmsrl(MSR_IA32_XSS, host.xss);
-	if (arch->xcr0 != host.xcr0)
-		xsetbv(XCR_XFEATURE_ENABLED_MASK, host.xcr0);
-	xsave(arch->fpu);
-	kernel_fpu_end();
-}
 
 /*
  * An exit loads flat data segments, and bases from the VMCS. The user's
@@ -147,7 +89,7 @@ void state_guest_in(struct df_vcpu_arch *arch)
 		wrmsrl(switched_msrs[i], arch->guest_msrs[i]);
 	}
 	vmcs_write(HOST_CR3, __read_cr3());
-	vmcs_write(HOST_CR4, __read_cr4());
+	debug_load(arch);
 	fpu_in(arch);
 }
 
@@ -173,8 +115,8 @@ u64 state_cr0(void)
 
 u64 state_cr4(void)
 {
-	return (vmcs_read(GUEST_CR4) & host.cr4_guest) |
-	       (vmcs_read(CR4_READ_SHADOW) & ~host.cr4_guest);
+	return (vmcs_read(GUEST_CR4) & cr4_guest) |
+	       (vmcs_read(CR4_READ_SHADOW) & ~cr4_guest);
 }
 
 void state_set_cr0(u64 value)
@@ -186,7 +128,7 @@ void state_set_cr0(u64 value)
 
 void state_set_cr4(u64 value)
 {
-	vmcs_write(CR4_GUEST_HOST_MASK, ~host.cr4_guest);
+	vmcs_write(CR4_GUEST_HOST_MASK, ~cr4_guest);
 	vmcs_write(CR4_READ_SHADOW, value);
 	vmcs_write(GUEST_CR4, value | X86_CR4_VMXE);
 }
@@ -215,7 +157,7 @@ bool state_cr0_valid(u64 value)
 
 bool state_cr4_valid(u64 value)
 {
-	return !(value & ~host.cr4_guest);
+	return !(value & ~cr4_guest);
 }
 
 bool state_efer_valid(u64 value)
@@ -223,24 +165,112 @@ bool state_efer_valid(u64 value)
 	return !(value & ~EFER_GUEST);
 }
 
+int state_get_efer(struct df_vcpu *vcpu, u64 *value)
+{
+	int err = run_vmcs_begin(&vcpu->arch);
+
+	if (err)
+		return err;
+	*value = vmcs_read(GUEST_IA32_EFER);
+	run_vmcs_end();
+	return 0;
+}
+
+/* Long mode cannot be turned on or off while paging is on. */
+int state_write_efer(struct df_vcpu *vcpu, u64 value)
+{
+	bool fine;
+	int err;
+
+	if (!state_efer_valid(value))
+		return -EINVAL;
+	err = run_vmcs_begin(&vcpu->arch);
+	if (err)
+		return err;
+	fine = !(vmcs_read(GUEST_CR0) & X86_CR0_PG) ||
+	       !((vmcs_read(GUEST_IA32_EFER) ^ value) & EFER_LME);
+	if (fine)
+		state_set_efer(value);
+	run_vmcs_end();
+	return fine ? 0 : -EINVAL;
+}
+
+static u8 code_bytes(u64 efer, u64 cr0)
+{
+	u32 cs = vmcs_read(GUEST_CS_AR_BYTES);
+
+	if (efer & EFER_LMA && cs & VMX_AR_L_MASK)
+		return 8;
+	return cr0 & X86_CR0_PE && cs & VMX_AR_DB_MASK ? 4 : 2;
+}
+
+int state_mode(struct df_vcpu *vcpu, struct df_mode *mode)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	struct df_paging *paging = &mode->paging;
+	int err = run_vmcs_begin(arch);
+
+	if (err)
+		return err;
+	*paging = (struct df_paging){
+		.cr0 = vmcs_read(GUEST_CR0),
+		.cr3 = vmcs_read(GUEST_CR3),
+		.cr4 = vmcs_read(GUEST_CR4),
+		.efer = vmcs_read(GUEST_IA32_EFER),
+		.phys_bits = boot_cpu_data.x86_phys_bits,
+		.ac = arch->rflags & X86_EFLAGS_AC,
+	};
+	for (int i = 0; i < 4; i++)
+		paging->pdpte[i] = vmcs_read(GUEST_PDPTR0 + 2 * i);
+	mode->cpl = VMX_AR_DPL(vmcs_read(GUEST_SS_AR_BYTES));
+	paging->user = mode->cpl == 3;
+	mode->bytes = code_bytes(paging->efer, paging->cr0);
+	for (int i = 0; i < DF_SEG_LDTR; i++) {
+		/* In 64-bit mode only FS and GS have a base. */
+		bool flat = mode->bytes == 8 && i != DF_SEG_FS && i != DF_SEG_GS;
+
+		mode->base[i] = flat ? 0 : vmcs_read(GUEST_ES_BASE + 2 * i);
+	}
+	run_vmcs_end();
+	return 0;
+}
+
+#define PDPTE_RESERVED	(GENMASK_ULL(8, 5) | GENMASK_ULL(2, 1))
+
+static bool uses_pdptes(void)
+{
+	return vmcs_read(GUEST_CR0) & X86_CR0_PG && vmcs_read(GUEST_CR4) & X86_CR4_PAE &&
+	       !(vmcs_read(GUEST_IA32_EFER) & EFER_LMA);
+}
+
+static bool pdptes_valid(const u64 *pdptes)
+{
+	for (int i = 0; i < 4; i++)
+		if (pdptes[i] & 1 && (pdptes[i] & PDPTE_RESERVED ||
+				      pdptes[i] >> boot_cpu_data.x86_phys_bits))
+			return false;
+	return true;
+}
+
 int state_load_pdptes(struct df_vcpu *vcpu)
 {
 	u64 pdptes[4], cr3;
-	bool pae;
+	bool needed;
 	int err;
 
 	err = run_vmcs_begin(&vcpu->arch);
 	if (err)
 		return err;
-	pae = vmcs_read(GUEST_CR0) & X86_CR0_PG && vmcs_read(GUEST_CR4) & X86_CR4_PAE &&
-	      !(vmcs_read(GUEST_IA32_EFER) & EFER_LMA);
+	needed = uses_pdptes();
 	cr3 = vmcs_read(GUEST_CR3);
 	run_vmcs_end();
-	if (!pae)
+	if (!needed)
 		return 0;
 
 	/* Memory may have to be read from swap: not with the VMCS in hand. */
 	err = df_memory_access(vcpu->vm, cr3 & GENMASK_ULL(31, 5), pdptes, sizeof(pdptes), false);
+	if (!err && !pdptes_valid(pdptes))
+		err = -EINVAL;
 	if (!err)
 		err = run_vmcs_begin(&vcpu->arch);
 	if (err)
@@ -334,14 +364,14 @@ static void set_segment(int n, const struct kvm_segment *s)
 	vmcs_write(GUEST_ES_AR_BYTES + 2 * n, ar);
 }
 
-int state_get_sregs(struct df_vcpu *vcpu, struct kvm_sregs *sregs)
+int state_get_sregs(struct df_vcpu *vcpu, struct kvm_sregs2 *sregs)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	int err = run_vmcs_begin(arch);
 
 	if (err)
 		return err;
-	*sregs = (struct kvm_sregs){
+	*sregs = (struct kvm_sregs2){
 		.cs = get_segment(DF_SEG_CS), .ds = get_segment(DF_SEG_DS),
 		.es = get_segment(DF_SEG_ES), .fs = get_segment(DF_SEG_FS),
 		.gs = get_segment(DF_SEG_GS), .ss = get_segment(DF_SEG_SS),
@@ -356,28 +386,39 @@ int state_get_sregs(struct df_vcpu *vcpu, struct kvm_sregs *sregs)
 		.efer = vmcs_read(GUEST_IA32_EFER),
 		.apic_base = arch->apic_base,
 	};
+	if (uses_pdptes()) {
+		sregs->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
+		for (int i = 0; i < 4; i++)
+			sregs->pdptrs[i] = vmcs_read(GUEST_PDPTR0 + 2 * i);
+	}
 	run_vmcs_end();
 	return 0;
 }
 
-int state_set_sregs(struct df_vcpu *vcpu, const struct kvm_sregs *sregs)
+static bool sregs_valid(const struct kvm_sregs2 *sregs)
+{
+	if (!state_cr0_valid(sregs->cr0) || !state_cr4_valid(sregs->cr4) ||
+	    !state_efer_valid(sregs->efer) || sregs->cr8 & ~0xfULL)
+		return false;
+	/* Long mode is paging with PAE, and nothing else. */
+	if (sregs->efer & EFER_LME && sregs->cr0 & X86_CR0_PG) {
+		if (!(sregs->cr4 & X86_CR4_PAE) || !(sregs->efer & EFER_LMA))
+			return false;
+	} else if (sregs->efer & EFER_LMA || sregs->cs.l) {
+		return false;
+	}
+	if (sregs->flags & ~(u64)KVM_SREGS2_FLAGS_PDPTRS_VALID)
+		return false;
+	return !(sregs->cr3 >> boot_cpu_data.x86_phys_bits);
+}
+
+int state_set_sregs(struct df_vcpu *vcpu, const struct kvm_sregs2 *sregs)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	int err;
 
-	if (!state_cr0_valid(sregs->cr0) || !state_cr4_valid(sregs->cr4) ||
-	    !state_efer_valid(sregs->efer) || sregs->cr8 & ~0xfULL)
+	if (!sregs_valid(sregs))
 		return -EINVAL;
-	/* Long mode is paging with PAE, and nothing else. */
-	if (sregs->efer & EFER_LME && sregs->cr0 & X86_CR0_PG) {
-		if (!(sregs->cr4 & X86_CR4_PAE) || !(sregs->efer & EFER_LMA))
-			return -EINVAL;
-	} else if (sregs->efer & EFER_LMA || sregs->cs.l) {
-		return -EINVAL;
-	}
-	if (sregs->cr3 >> boot_cpu_data.x86_phys_bits)
-		return -EINVAL;
-
 	err = run_vmcs_begin(arch);
 	if (err)
 		return err;
@@ -401,6 +442,11 @@ int state_set_sregs(struct df_vcpu *vcpu, const struct kvm_sregs *sregs)
 	state_set_efer(sregs->efer);
 	arch->apic_base = sregs->apic_base;
 	vmx_invvpid_context(arch->vpid);
+	if (sregs->flags & KVM_SREGS2_FLAGS_PDPTRS_VALID)
+		for (int i = 0; i < 4; i++)
+			vmcs_write(GUEST_PDPTR0 + 2 * i, sregs->pdptrs[i]);
 	run_vmcs_end();
+	if (sregs->flags & KVM_SREGS2_FLAGS_PDPTRS_VALID)
+		return 0;
 	return state_load_pdptes(vcpu) == -EIO ? -EIO : 0;
 }

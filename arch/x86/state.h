@@ -8,10 +8,12 @@
 
 #include <linux/types.h>
 
+#include "emulate/paging.h"
+
 struct df_vcpu;
 struct df_vcpu_arch;
 struct kvm_regs;
-struct kvm_sregs;
+struct kvm_sregs2;
 
 /* Segment registers in the order of their VMCS fields. */
 enum { DF_SEG_ES, DF_SEG_CS, DF_SEG_SS, DF_SEG_DS, DF_SEG_FS, DF_SEG_GS, DF_SEG_LDTR, DF_SEG_TR };
@@ -30,19 +32,37 @@ bool state_efer_valid(u64 value);
 /* EFER with LMA as CR0 makes it, and the entry control that goes with it. */
 void state_set_efer(u64 value);
 
+/* MSR_EFER of user space and of the guest; may sleep. 0, -EINVAL or -EIO. */
+int state_get_efer(struct df_vcpu *vcpu, u64 *value);
+int state_write_efer(struct df_vcpu *vcpu, u64 value);
+
+/**
+ * struct df_mode - what the meaning of an instruction depends on
+ * @paging: registers that paging depends on
+ * @cpl: privilege level, 0 to 3
+ * @bytes: default size of addresses: 2, 4 or 8
+ * @base: of each segment, DF_SEG_ES to DF_SEG_GS
+ */
+struct df_mode {
+	struct df_paging paging;
+	u8 cpl;
+	u8 bytes;
+	u64 base[DF_SEG_LDTR];
+};
+
+/** state_mode() - from the VMCS; the vCPU's lock held. 0 or -EIO. */
+int state_mode(struct df_vcpu *vcpu, struct df_mode *mode);
+
 /**
  * state_load_pdptes() - what MOV to CR3 does for a guest with 32-bit PAE paging
  *
- * Context: The vCPU's lock held, may sleep. Return: 0, -EIO, or -EFAULT if the
- * guest's CR3 points to no memory.
+ * Context: The vCPU's lock held, may sleep. Return: 0, -EIO, -EFAULT if the
+ * guest's CR3 points to no memory, or -EINVAL for entries that are none.
  */
 int state_load_pdptes(struct df_vcpu *vcpu);
 
 /** state_init() - what of the host's state does not change; once. */
 int state_init(void);
-
-/** state_fpu_size() - bytes of an XSAVE area for what guests may have. */
-unsigned int state_fpu_size(void);
 
 /**
  * state_guest_in() - the CPU gets the guest's MSRs, FPU and debug registers
@@ -53,10 +73,10 @@ unsigned int state_fpu_size(void);
 void state_guest_in(struct df_vcpu_arch *arch);
 void state_guest_out(struct df_vcpu_arch *arch);
 
-/* KVM_GET_REGS and the like; the vCPU's lock held, may sleep. */
+/* KVM_GET_REGS, KVM_GET_SREGS2 and their likes; the vCPU's lock held, may sleep. */
 void state_get_regs(struct df_vcpu *vcpu, struct kvm_regs *regs);
 void state_set_regs(struct df_vcpu *vcpu, const struct kvm_regs *regs);
-int state_get_sregs(struct df_vcpu *vcpu, struct kvm_sregs *sregs);
-int state_set_sregs(struct df_vcpu *vcpu, const struct kvm_sregs *sregs);
+int state_get_sregs(struct df_vcpu *vcpu, struct kvm_sregs2 *sregs);
+int state_set_sregs(struct df_vcpu *vcpu, const struct kvm_sregs2 *sregs);
 
 #endif

@@ -7,43 +7,59 @@
 
 #include <linux/kvm.h>
 #include <linux/list.h>
-#include <linux/mutex.h>
+#include <linux/spinlock_types.h>
 #include <linux/types.h>
+#include <asm/vmx.h>
+
+#include "emulate/access.h"
+#include "ept.h"
 
 struct df_vcpu;
 struct vmx_region;
+
+/* The exit reasons that a counter is kept of, and their names. */
+#define DF_NR_EXIT_REASONS	78
+#define DF_EXIT_REASON_NAMES	VMX_EXIT_REASONS
 
 /* The order of general registers in ModRM and in our save area. */
 enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF_NR_GPRS = 16 };
 
 /**
- * struct df_ept - a VM's second-level page tables
- * @lock: guards the tables
- * @root: the top one, of 512 entries
+ * struct df_vm_arch - x86's part of a VM
+ * @ept: its own lock
+ * @msr_bitmap: which MSRs do not exit; does not change
+ * @user_msrs: reasons (KVM_MSR_EXIT_REASON_*) to ask user space about an MSR; df_vm.lock
+ * @pml: vCPUs log the pages that they dirty; df_vm.lock
+ * @tsc_lock: guards the rest
+ * @tsc_offset: what the last write of user space to a TSC made
+ * @tsc_khz: of vCPUs that are to come; 0: the host's
  */
-struct df_ept {
-	struct mutex lock;
-	u64 *root;
-};
-
 struct df_vm_arch {
 	struct df_ept ept;
 	unsigned long *msr_bitmap;
+	u64 user_msrs;
+	bool pml;
+	spinlock_t tsc_lock;
+	u64 tsc_offset;
+	u32 tsc_khz;
 };
 
 /**
  * struct vmx_exit - what the CPU said of the last exit
  *
- * Read while the VMCS is current, so that the handlers need no VMCS.
+ * Read while the VMCS is current, so that the handlers of the middle ring need
+ * no VMCS.
  */
 struct vmx_exit {
 	u32 reason;
 	u32 intr_info;
 	u32 intr_error;
 	u32 insn_len;
+	u32 insn_info;
 	u32 idt_info;
 	u32 idt_error;
 	u64 qualification;
+	u64 linear;
 	u64 gpa;
 };
 
@@ -51,9 +67,12 @@ struct vmx_exit {
 #define DF_DIRTY_RIP		BIT(0)
 #define DF_DIRTY_RSP		BIT(1)
 #define DF_DIRTY_RFLAGS		BIT(2)
-#define DF_DIRTY_ALL		(DF_DIRTY_RIP | DF_DIRTY_RSP | DF_DIRTY_RFLAGS)
+#define DF_DIRTY_DR7		BIT(3)
+/* An instruction was finished in software: its shadow ends, its trap is due. */
+#define DF_DIRTY_SKIPPED	BIT(4)
+#define DF_DIRTY_ALL		(DF_DIRTY_RIP | DF_DIRTY_RSP | DF_DIRTY_RFLAGS | DF_DIRTY_DR7)
 
-/* MSRs that run with the guest's value between vmx_guest_in() and _out(). */
+/* MSRs that run with the guest's value between state_guest_in() and _out(). */
 enum {
 	DF_MSR_STAR,
 	DF_MSR_LSTAR,
@@ -63,12 +82,32 @@ enum {
 	DF_NR_MSRS
 };
 
+/* MSRs that are a number in memory. */
+enum {
+	DF_STORED_CSTAR,
+	DF_STORED_MISC_ENABLE,
+	DF_STORED_UCODE_REV,
+	DF_STORED_PLATFORM_INFO,
+	DF_STORED_MISC_FEATURES,
+	DF_STORED_ARCH_CAPABILITIES,
+	DF_STORED_DEBUGCTL,
+	DF_STORED_POWER_CTL,
+	DF_STORED_MTRR_DEF_TYPE,
+	DF_STORED_MTRR_FIXED,
+	DF_STORED_MTRR_VARIABLE = DF_STORED_MTRR_FIXED + 11,
+	DF_NR_STORED = DF_STORED_MTRR_VARIABLE + 2 * 8
+};
+
+/* What a vCPU is asked to do before it enters the guest again; bits of @requests. */
+enum { DF_REQ_PML };
+
 struct df_vcpu_arch {
 	u64 regs[DF_NR_GPRS];	/* RSP is a cache of the VMCS */
 	u64 rip;		/* likewise */
-	u64 rflags;		/* likewise */
+	u64 rflags;		/* likewise, without the TF of guest debug */
 	u32 dirty;
 	u64 cr2;
+	unsigned long requests;
 
 	struct vmx_region *vmcs;
 	struct list_head loaded;	/* on the CPU's list; that CPU's, interrupts off */
@@ -76,27 +115,45 @@ struct df_vcpu_arch {
 	bool launched;
 	u16 vpid;
 	struct vmx_exit exit;
+	u64 exits[DF_NR_EXIT_REASONS];
 
-	/* An event whose delivery an exit cut short, or that user space asked for. */
+	/* An event whose delivery an exit cut short, or that is to be raised. */
 	u32 inject_info;
 	u32 inject_error;
 	u32 inject_len;
+	u32 nmi_pending;
+	bool nmi_window;
 
 	u64 guest_msrs[DF_NR_MSRS];
 	u64 host_msrs[DF_NR_MSRS];
+	u64 stored_msrs[DF_NR_STORED];
 	u16 host_ds, host_es, host_fs, host_gs;
-	u64 host_fs_base;
+	u64 host_fs_base, host_cr4;
 
 	u64 apic_base;
 	u64 cr8;
 	void *fpu;			/* standard-format XSAVE area */
 	u64 xcr0;
 
+	u64 db[4], dr6, dr7;		/* the guest's */
+	struct kvm_guest_debug debug;	/* user space's; control 0: none */
+
+	u64 tsc_offset;
+	u64 tsc_adjust;
+	u64 tsc_ratio;			/* guest's to host's rate, 48 fractional bits */
+	u32 tsc_khz;
+
+	u64 *pml;			/* page-modification log, or NULL */
+	u16 pml_index;			/* what the last exit left of it */
+	bool pml_on;
+
 	struct kvm_cpuid_entry2 *cpuid;
 	u32 nr_cpuid;
 
 	/* Finishes, at the next KVM_RUN, what left for user space half done. */
 	int (*complete)(struct df_vcpu *vcpu);
+	struct df_access access;
+	u32 msr_index;
 	u8 pio_size;
 };
 

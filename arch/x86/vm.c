@@ -1,26 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The architecture's part of VMs and vCPUs: their making, and the ioctls for
- * register state.
+ * The architecture's part of VMs and vCPUs: their making.
  */
 #include <linux/gfp.h>
 #include <linux/idr.h>
 #include <linux/kvm.h>
 #include <linux/slab.h>
 #include <linux/topology.h>
-#include <linux/uaccess.h>
+#include <asm/apicdef.h>
+#include <asm/fpu/types.h>
+#include <asm/msr-index.h>
 
 #include "arch.h"
-#include "cpuid.h"
-#include "ept.h"
+#include "fpu.h"
 #include "init.h"
+#include "mapping.h"
+#include "msr.h"
+#include "pml.h"
 #include "run.h"
-#include "state.h"
+#include "tsc.h"
 #include "vcpu.h"
 #include "vm.h"
 #include "vmx/cpu.h"
 #include "vmx/operation.h"
 #include "vmx/vmcs.h"
+
+#define DR6_RESET	0xffff0ff0
+#define DR7_RESET	0x400
 
 #define LAST_VPID	0xffff	/* 0 is the host's */
 
@@ -37,8 +43,9 @@ int df_arch_vm_init(struct df_vm *vm)
 	vm->arch.msr_bitmap = (unsigned long *)__get_free_page(GFP_KERNEL_ACCOUNT);
 	if (!vm->arch.msr_bitmap)
 		goto put_vmx;
-	vmx_msr_bitmap_init(vm->arch.msr_bitmap);
-	err = ept_init(vm);
+	msr_bitmap_init(vm->arch.msr_bitmap);
+	spin_lock_init(&vm->arch.tsc_lock);
+	err = mapping_init(vm);
 	if (err)
 		goto free_bitmap;
 	return 0;
@@ -52,7 +59,7 @@ put_vmx:
 
 void df_arch_vm_destroy(struct df_vm *vm)
 {
-	ept_destroy(vm);
+	mapping_destroy(vm);
 	free_page((unsigned long)vm->arch.msr_bitmap);
 	vmx_put();
 }
@@ -68,18 +75,6 @@ static int init_vmcs(struct df_vcpu *vcpu)
 	return 0;
 }
 
-/* An XSAVE area of zeroes is the initial state, but for MXCSR and FCW. */
-static void *alloc_fpu(void)
-{
-	u8 *area = kzalloc(state_fpu_size(), GFP_KERNEL_ACCOUNT);
-
-	if (area) {
-		*(u16 *)area = 0x37f;
-		*(u32 *)(area + 24) = 0x1f80;
-	}
-	return area;
-}
-
 int df_arch_vcpu_init(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
@@ -90,14 +85,19 @@ int df_arch_vcpu_init(struct df_vcpu *vcpu)
 		return vpid;
 	arch->vpid = vpid;
 	arch->cpu = -1;
-	arch->xcr0 = 1;
-	arch->apic_base = 0xfee00000 | BIT(11) | (vcpu->id ? 0 : BIT(8));
+	arch->xcr0 = XFEATURE_MASK_FP;
+	arch->dr6 = DR6_RESET;
+	arch->dr7 = DR7_RESET;
+	arch->apic_base = APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE |
+			  (vcpu->id ? 0 : MSR_IA32_APICBASE_BSP);
+	msr_reset(arch);
 	arch->vmcs = vmx_region_alloc(numa_node_id(), init_host_caps());
-	arch->fpu = alloc_fpu();
-	if (!arch->vmcs || !arch->fpu || init_vmcs(vcpu)) {
+	arch->fpu = fpu_alloc();
+	if (!arch->vmcs || !arch->fpu || pml_vcpu_init(vcpu) || init_vmcs(vcpu)) {
 		df_arch_vcpu_destroy(vcpu);
 		return -ENOMEM;
 	}
+	tsc_vcpu_init(vcpu);
 	return 0;
 }
 
@@ -105,75 +105,8 @@ void df_arch_vcpu_destroy(struct df_vcpu *vcpu)
 {
 	vmx_unload(&vcpu->arch);
 	vmx_region_free(vcpu->arch.vmcs);
+	pml_vcpu_destroy(vcpu);
 	kfree(vcpu->arch.fpu);
 	kfree(vcpu->arch.cpuid);
 	ida_free(&vpids, vcpu->arch.vpid);
-}
-
-static long get_regs(struct df_vcpu *vcpu, void __user *user)
-{
-	struct kvm_regs regs;
-
-	state_get_regs(vcpu, &regs);
-	return copy_to_user(user, &regs, sizeof(regs)) ? -EFAULT : 0;
-}
-
-static long set_regs(struct df_vcpu *vcpu, void __user *user)
-{
-	struct kvm_regs regs;
-
-	if (copy_from_user(&regs, user, sizeof(regs)))
-		return -EFAULT;
-	state_set_regs(vcpu, &regs);
-	return 0;
-}
-
-static long get_sregs(struct df_vcpu *vcpu, void __user *user)
-{
-	struct kvm_sregs sregs;
-	int err = state_get_sregs(vcpu, &sregs);
-
-	if (err)
-		return err;
-	return copy_to_user(user, &sregs, sizeof(sregs)) ? -EFAULT : 0;
-}
-
-static long set_sregs(struct df_vcpu *vcpu, void __user *user)
-{
-	struct kvm_sregs sregs;
-
-	if (copy_from_user(&sregs, user, sizeof(sregs)))
-		return -EFAULT;
-	return state_set_sregs(vcpu, &sregs);
-}
-
-static long set_cpuid2(struct df_vcpu *vcpu, void __user *user)
-{
-	return cpuid_set(&vcpu->arch, user);
-}
-
-static const struct {
-	unsigned int cmd;
-	long (*handle)(struct df_vcpu *vcpu, void __user *user);
-} vcpu_ioctls[] = {
-	{ KVM_GET_REGS,		get_regs },
-	{ KVM_SET_REGS,		set_regs },
-	{ KVM_GET_SREGS,	get_sregs },
-	{ KVM_SET_SREGS,	set_sregs },
-	{ KVM_SET_CPUID2,	set_cpuid2 },
-};
-
-long df_arch_device_ioctl(unsigned int cmd, unsigned long arg)
-{
-	if (cmd == KVM_GET_SUPPORTED_CPUID)
-		return cpuid_get_supported((struct kvm_cpuid2 __user *)arg);
-	return -ENOTTY;
-}
-
-long df_arch_vcpu_ioctl(struct df_vcpu *vcpu, unsigned int cmd, unsigned long arg)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(vcpu_ioctls); i++)
-		if (vcpu_ioctls[i].cmd == cmd)
-			return vcpu_ioctls[i].handle(vcpu, (void __user *)arg);
-	return -ENOTTY;
 }

@@ -5,7 +5,7 @@
 #include <asm/segment.h>
 #include <asm/trapnr.h>
 
-#include "ept.h"
+#include "mapping.h"
 #include "state.h"
 #include "types.h"
 #include "vcpu.h"
@@ -21,17 +21,26 @@
 			 CPU_BASED_MOV_DR_EXITING | CPU_BASED_RDPMC_EXITING |		\
 			 CPU_BASED_CR8_LOAD_EXITING | CPU_BASED_CR8_STORE_EXITING |	\
 			 CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
-#define WANT_SECONDARY	(SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST | \
+#define WANT_SECONDARY	(SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST |	\
 			 SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_RDTSCP |	\
-			 SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_WBINVD_EXITING)
+			 SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_WBINVD_EXITING |	\
+			 SECONDARY_EXEC_ENABLE_XSAVES | SECONDARY_EXEC_PAUSE_LOOP_EXITING)
 #define WANT_EXIT	(VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_IA32_EFER |	\
 			 VM_EXIT_LOAD_IA32_EFER | VM_EXIT_SAVE_IA32_PAT |		\
 			 VM_EXIT_LOAD_IA32_PAT | VM_EXIT_SAVE_DEBUG_CONTROLS)
 #define WANT_ENTRY	(VM_ENTRY_LOAD_IA32_EFER | VM_ENTRY_LOAD_IA32_PAT |		\
 			 VM_ENTRY_LOAD_DEBUG_CONTROLS)
 
+/*
+ * PAUSEs of a spin are less than the gap apart, and one of longer than the
+ * window is for nothing; in cycles, as KVM has them.
+ */
+#define PAUSE_GAP	128
+#define PAUSE_WINDOW	4096
+
 static struct {
 	u32 pin, primary, secondary, exit, entry;
+	u32 secondary_allowed;
 } controls;
 
 /* Low half: bits that must be 1. High half: bits that may be. */
@@ -44,30 +53,33 @@ void vmcs_resolve_controls(const struct vmx_capabilities *caps)
 {
 	controls.pin = resolve(caps->msr[VMX_CAP_PIN], WANT_PIN);
 	controls.primary = resolve(caps->msr[VMX_CAP_PRIMARY], WANT_PRIMARY);
+	controls.secondary_allowed = caps->msr[VMX_CAP_SECONDARY] >> 32;
 	controls.secondary = resolve(caps->msr[VMX_CAP_SECONDARY], WANT_SECONDARY);
 	controls.exit = resolve(caps->msr[VMX_CAP_EXIT], WANT_EXIT);
 	controls.entry = resolve(caps->msr[VMX_CAP_ENTRY], WANT_ENTRY);
 }
 
-/* What is not named here exits. Four bitmaps: reads low, high, writes low, high. */
-void vmx_msr_bitmap_init(unsigned long *bitmap)
+bool vmcs_can(u32 secondary)
 {
-	static const u32 passed[] = {
-		MSR_FS_BASE, MSR_GS_BASE,			/* guest-state area */
-		MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP,	/* likewise */
-		MSR_IA32_SYSENTER_EIP, MSR_IA32_CR_PAT,		/* likewise */
-		MSR_KERNEL_GS_BASE, MSR_STAR, MSR_LSTAR,	/* switched by state.c */
-		MSR_SYSCALL_MASK,				/* likewise */
-	};
+	return controls.secondary_allowed & secondary;
+}
 
-	memset(bitmap, 0xff, PAGE_SIZE);
-	for (size_t i = 0; i < ARRAY_SIZE(passed); i++) {
-		unsigned int high = passed[i] >= 0xc0000000 ? 8192 : 0;
-		unsigned int bit = (passed[i] & 0x1fff) + high;
+void vmcs_use(u32 secondary, bool on)
+{
+	u64 now = vmcs_read(SECONDARY_VM_EXEC_CONTROL);
 
-		__clear_bit(bit, bitmap);
-		__clear_bit(bit + 2 * 8192, bitmap);
-	}
+	vmcs_write(SECONDARY_VM_EXEC_CONTROL, on ? now | secondary : now & ~(u64)secondary);
+}
+
+/*
+ * #MC is the host's. #DB and #AC can be made to raise themselves while they are
+ * delivered, for ever and without an interrupt getting through: each comes here
+ * first.
+ */
+void vmcs_set_exceptions(u32 others)
+{
+	vmcs_write(EXCEPTION_BITMAP, BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC) |
+				     others);
 }
 
 static void init_host(void)
@@ -113,17 +125,16 @@ static void init_controls(struct df_vcpu *vcpu)
 	vmcs_write(VM_EXIT_CONTROLS, controls.exit);
 	vmcs_write(VM_ENTRY_CONTROLS, controls.entry);
 	vmcs_write(VIRTUAL_PROCESSOR_ID, vcpu->arch.vpid);
-	vmcs_write(EPT_POINTER, ept_pointer(vcpu->vm));
+	vmcs_write(EPT_POINTER, mapping_pointer(vcpu->vm));
 	vmcs_write(MSR_BITMAP, __pa(vcpu->vm->arch.msr_bitmap));
 	vmcs_write(VMCS_LINK_POINTER, ~0ULL);
-	vmcs_write(TSC_OFFSET, 0);
+	vmcs_write(XSS_EXIT_BITMAP, 0);
+	if (vmcs_can(SECONDARY_EXEC_PAUSE_LOOP_EXITING)) {
+		vmcs_write(PLE_GAP, PAUSE_GAP);
+		vmcs_write(PLE_WINDOW, PAUSE_WINDOW);
+	}
 
-	/*
-	 * #MC is the host's. #DB and #AC can be made to raise themselves while they
-	 * are delivered, for ever and without an interrupt getting through: each
-	 * comes here first.
-	 */
-	vmcs_write(EXCEPTION_BITMAP, BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC));
+	vmcs_set_exceptions(0);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
 	vmcs_write(CR3_TARGET_COUNT, 0);

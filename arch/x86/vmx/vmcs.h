@@ -22,8 +22,12 @@ void vmcs_init(struct df_vcpu *vcpu);
 /** vmcs_host_on_cpu() - the host state that differs from CPU to CPU; preemption off. */
 void vmcs_host_on_cpu(void);
 
-/** vmx_msr_bitmap_init() - a bitmap that lets through what the guest's own VMCS or we switch. */
-void vmx_msr_bitmap_init(unsigned long *bitmap);
+/** vmcs_can() - does this host have one of the secondary controls? */
+bool vmcs_can(u32 secondary);
+
+/* Of the current VMCS: a secondary control on or off; exceptions that exit beside ours. */
+void vmcs_use(u32 secondary, bool on);
+void vmcs_set_exceptions(u32 others);
 
 /* From entry.S. */
 int vmx_enter(u64 *regs, bool launched);

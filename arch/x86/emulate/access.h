@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Instructions that the CPU leaves to us: moves from and to where no memory is,
+ * and string port I/O.
+ *
+ * Nothing is remembered of such an instruction but the element that is on its
+ * way.  A repeated one is an instruction for each element, as it is for an
+ * interrupt: the registers say how far it came.
+ */
+#ifndef DF_EMULATE_ACCESS_H
+#define DF_EMULATE_ACCESS_H
+
+#include <linux/types.h>
+
+#include "decode.h"
+
+struct df_vcpu;
+
+/**
+ * struct df_access - one element on its way between the guest's memory and us
+ * @insn: whose it is
+ * @data: the element
+ * @piece: where it is: in one place, or in two if it crosses pages
+ * @nr: how many pieces there are
+ * @next: which of them is to be read or written next
+ * @write: the direction
+ * @done: what comes when all pieces are read or written
+ */
+struct df_access {
+	struct df_insn insn;
+	u64 data;
+	struct df_access_piece {
+		u64 gpa;
+		u8 len;
+	} piece[2];
+	u8 nr;
+	u8 next;
+	bool write;
+	int (*done)(struct df_vcpu *vcpu);
+};
+
+/**
+ * emulate_mmio() - finish the instruction that met no memory
+ *
+ * Context: The vCPU's lock held, after its exit; may sleep.
+ * Return: DF_RESUME, DF_TO_USER with KVM_EXIT_MMIO or an emulation error, or
+ * a negative errno.
+ */
+int emulate_mmio(struct df_vcpu *vcpu);
+
+/** emulate_string_io() - INS or OUTS, likewise, one element at a time. */
+int emulate_string_io(struct df_vcpu *vcpu);
+
+#endif

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/kvm.h>
+#include <asm/trapnr.h>
+#include <asm/vmx.h>
+
+#include "arch.h"
+#include "events.h"
+#include "run.h"
+#include "vcpu.h"
+#include "vmx/operation.h"
+
+#define INTR_TYPE_SHIFT		8
+#define SHADOW_MASK		(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS)
+
+/* What is known of events here; no SMM, and a triple fault is never pending. */
+#define EVENT_FLAGS		(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | \
+				 KVM_VCPUEVENT_VALID_SIPI_VECTOR | KVM_VCPUEVENT_VALID_SMM)
+
+/* INT3 and INTO return behind themselves: the CPU asks for their length. */
+static u32 exception_type(u8 vector)
+{
+	return vector == X86_TRAP_BP || vector == X86_TRAP_OF ? INTR_TYPE_SOFT_EXCEPTION :
+								INTR_TYPE_HARD_EXCEPTION;
+}
+
+static int raise(struct df_vcpu_arch *arch, u32 info, u32 error)
+{
+	arch->inject_info = info | INTR_INFO_VALID_MASK;
+	arch->inject_error = error;
+	arch->inject_len = 1;
+	return DF_RESUME;
+}
+
+int events_exception(struct df_vcpu_arch *arch, u8 vector)
+{
+	return raise(arch, vector | exception_type(vector), 0);
+}
+
+int events_exception_error(struct df_vcpu_arch *arch, u8 vector, u32 error)
+{
+	return raise(arch, vector | INTR_TYPE_HARD_EXCEPTION | INTR_INFO_DELIVER_CODE_MASK, error);
+}
+
+int events_gp(struct df_vcpu_arch *arch)
+{
+	return events_exception_error(arch, X86_TRAP_GP, 0);
+}
+
+int events_page_fault(struct df_vcpu_arch *arch, u64 linear, u32 error)
+{
+	arch->cr2 = linear;
+	return events_exception_error(arch, X86_TRAP_PF, error);
+}
+
+/* In real mode the CPU delivers no error codes, and refuses to be given one. */
+void events_inject(struct df_vcpu_arch *arch)
+{
+	u32 info = arch->inject_info;
+
+	if (!(vmcs_read(GUEST_CR0) & X86_CR0_PE))
+		info &= ~(u32)INTR_INFO_DELIVER_CODE_MASK;
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, info);
+	vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, arch->inject_error);
+	vmcs_write(VM_ENTRY_INSTRUCTION_LEN, arch->inject_len);
+	arch->inject_info = 0;
+}
+
+/* An exit in the middle of a delivery: the event goes in again at the next entry. */
+void events_requeue(struct df_vcpu_arch *arch)
+{
+	const struct vmx_exit *exit = &arch->exit;
+
+	arch->inject_info = exit->idt_info & ~(u32)INTR_INFO_UNBLOCK_NMI;
+	arch->inject_error = vmcs_read(IDT_VECTORING_ERROR_CODE);
+	arch->inject_len = exit->insn_len;
+	/* An NMI that is delivered blocks others; one that was not, does not yet. */
+	if ((exit->idt_info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR)
+		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
+			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & ~(u64)GUEST_INTR_STATE_NMI);
+}
+
+/* An NMI goes in when nothing holds it up; until then its window exits. */
+void events_raise_nmi(struct df_vcpu_arch *arch)
+{
+	u64 primary = vmcs_read(CPU_BASED_VM_EXEC_CONTROL);
+	u32 blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+
+	if (arch->nmi_pending && !arch->inject_info &&
+	    !(blocked & (SHADOW_MASK | GUEST_INTR_STATE_NMI))) {
+		raise(arch, X86_TRAP_NMI | INTR_TYPE_NMI_INTR, 0);
+		arch->nmi_pending--;
+	}
+	if (arch->nmi_window == !!arch->nmi_pending)
+		return;
+	arch->nmi_window = arch->nmi_pending;
+	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, primary ^ CPU_BASED_NMI_WINDOW_EXITING);
+}
+
+/* ---- what user space sees ---------------------------------------------------- */
+
+static void get_injected(const struct df_vcpu_arch *arch, struct kvm_vcpu_events *events)
+{
+	u8 vector = arch->inject_info & INTR_INFO_VECTOR_MASK;
+
+	if (!(arch->inject_info & INTR_INFO_VALID_MASK))
+		return;
+	switch (arch->inject_info & INTR_INFO_INTR_TYPE_MASK) {
+	case INTR_TYPE_EXT_INTR:
+	case INTR_TYPE_SOFT_INTR:
+		events->interrupt.injected = 1;
+		events->interrupt.nr = vector;
+		events->interrupt.soft = arch->inject_info & INTR_TYPE_SOFT_INTR &
+					 INTR_INFO_INTR_TYPE_MASK ? 1 : 0;
+		break;
+	case INTR_TYPE_NMI_INTR:
+		events->nmi.injected = 1;
+		break;
+	default:
+		events->exception.injected = 1;
+		events->exception.nr = vector;
+		events->exception.has_error_code = !!(arch->inject_info &
+						      INTR_INFO_DELIVER_CODE_MASK);
+		events->exception.error_code = arch->inject_error;
+		break;
+	}
+}
+
+int events_get(struct df_vcpu *vcpu, struct kvm_vcpu_events *events)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u32 blocked;
+	int err;
+
+	err = run_vmcs_begin(arch);
+	if (err)
+		return err;
+	run_write_dirty(arch);
+	blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+	run_vmcs_end();
+
+	*events = (struct kvm_vcpu_events){
+		.nmi.pending = arch->nmi_pending,
+		.nmi.masked = !!(blocked & GUEST_INTR_STATE_NMI),
+		.interrupt.shadow = (blocked & GUEST_INTR_STATE_STI ? KVM_X86_SHADOW_INT_STI : 0) |
+				    (blocked & GUEST_INTR_STATE_MOV_SS ?
+				     KVM_X86_SHADOW_INT_MOV_SS : 0),
+		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
+	};
+	get_injected(arch, events);
+	return 0;
+}
+
+static bool events_valid(const struct kvm_vcpu_events *e)
+{
+	if (e->flags & ~(u32)EVENT_FLAGS)
+		return false;
+	if (e->flags & KVM_VCPUEVENT_VALID_SMM &&
+	    (e->smi.smm || e->smi.pending || e->smi.smm_inside_nmi))
+		return false;
+	if ((e->exception.injected || e->exception.pending) &&
+	    (e->exception.nr > 31 || e->exception.nr == X86_TRAP_NMI))
+		return false;
+	return e->interrupt.shadow <= (KVM_X86_SHADOW_INT_STI | KVM_X86_SHADOW_INT_MOV_SS);
+}
+
+/* One at a time is on its way, as in the CPU: an exception before an interrupt. */
+static void set_injected(struct df_vcpu_arch *arch, const struct kvm_vcpu_events *e)
+{
+	arch->inject_info = 0;
+	if (e->exception.injected || e->exception.pending) {
+		if (e->exception.has_error_code)
+			events_exception_error(arch, e->exception.nr, e->exception.error_code);
+		else
+			events_exception(arch, e->exception.nr);
+	} else if (e->nmi.injected) {
+		raise(arch, X86_TRAP_NMI | INTR_TYPE_NMI_INTR, 0);
+	} else if (e->interrupt.injected) {
+		raise(arch, e->interrupt.nr | (e->interrupt.soft ? INTR_TYPE_SOFT_INTR :
+								   INTR_TYPE_EXT_INTR), 0);
+	}
+}
+
+int events_set(struct df_vcpu *vcpu, const struct kvm_vcpu_events *e)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u32 blocked;
+	int err;
+
+	if (!events_valid(e))
+		return -EINVAL;
+	err = run_vmcs_begin(arch);
+	if (err)
+		return err;
+	run_write_dirty(arch);
+	blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & ~(u64)GUEST_INTR_STATE_NMI;
+	if (e->nmi.masked)
+		blocked |= GUEST_INTR_STATE_NMI;
+	if (e->flags & KVM_VCPUEVENT_VALID_SHADOW) {
+		blocked &= ~SHADOW_MASK;
+		if (e->interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS)
+			blocked |= GUEST_INTR_STATE_MOV_SS;
+		else if (e->interrupt.shadow & KVM_X86_SHADOW_INT_STI)
+			blocked |= GUEST_INTR_STATE_STI;
+	}
+	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, blocked);
+	run_vmcs_end();
+
+	set_injected(arch, e);
+	if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
+		arch->nmi_pending = !!e->nmi.pending;
+	return 0;
+}

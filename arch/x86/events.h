@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What interrupts a guest's instructions: exceptions, interrupts, NMIs, on
+ * their way in (SDM, "VM-Entry Controls for Event Injection").
+ */
+#ifndef DF_EVENTS_H
+#define DF_EVENTS_H
+
+#include <linux/types.h>
+
+struct df_vcpu;
+struct df_vcpu_arch;
+struct kvm_vcpu_events;
+
+/** events_exception() - raise an exception without an error code. DF_RESUME. */
+int events_exception(struct df_vcpu_arch *arch, u8 vector);
+
+/** events_exception_error() - raise an exception with an error code. DF_RESUME. */
+int events_exception_error(struct df_vcpu_arch *arch, u8 vector, u32 error);
+
+/** events_gp() - the usual answer to what an instruction must not do: #GP(0). */
+int events_gp(struct df_vcpu_arch *arch);
+
+/** events_page_fault() - #PF, with CR2. */
+int events_page_fault(struct df_vcpu_arch *arch, u64 linear, u32 error);
+
+/* Of the run loop, interrupts off, the VMCS current. */
+void events_inject(struct df_vcpu_arch *arch);
+void events_requeue(struct df_vcpu_arch *arch);
+void events_raise_nmi(struct df_vcpu_arch *arch);
+
+/* KVM_GET_VCPU_EVENTS and KVM_SET_VCPU_EVENTS; the vCPU's lock held. */
+int events_get(struct df_vcpu *vcpu, struct kvm_vcpu_events *events);
+int events_set(struct df_vcpu *vcpu, const struct kvm_vcpu_events *events);
+
+#endif

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/bits.h>
+#include <linux/kvm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <asm/asm.h>
+#include <asm/cpufeature.h>
+#include <asm/fpu/api.h>
+#include <asm/fpu/types.h>
+#include <asm/fpu/xcr.h>
+#include <asm/msr.h>
+#include <asm/processor.h>
+
+#include "arch.h"
+#include "cpuid.h"
+#include "events.h"
+#include "fpu.h"
+#include "run.h"
+#include "state.h"
+#include "types.h"
+#include "vcpu.h"
+#include "vmx/operation.h"
+
+#define FEATURES_AVX	XFEATURE_MASK_YMM
+#define FEATURES_AVX512	(XFEATURE_MASK_OPMASK | XFEATURE_MASK_ZMM_Hi256 | XFEATURE_MASK_Hi16_ZMM)
+
+/* User state that no host setting hangs on. */
+#define FEATURES	(XFEATURE_MASK_FPSSE | FEATURES_AVX | FEATURES_AVX512)
+#define LAST_FEATURE	XFEATURE_Hi16_ZMM
+
+#define LEGACY_SIZE	sizeof(struct fxregs_state)
+#define HEADER_SIZE	sizeof(struct xstate_header)
+#define FCW_RESET	0x37f
+#define MXCSR_RESET	0x1f80
+
+/* Of the features beyond x87 and SSE (SDM, "XSAVE Area"). */
+struct feature {
+	u32 size, offset;
+	bool aligned;
+};
+
+static struct {
+	u64 xcr0;		/* the host's */
+	u64 features;		/* of it, a guest's */
+	u64 xss;
+	u32 mxcsr_mask;
+	unsigned int size;
+	struct feature feature[LAST_FEATURE + 1];
+} host;
+
+static void read_features(void)
+{
+	for (int i = XFEATURE_YMM; i <= LAST_FEATURE; i++) {
+		struct feature *f = &host.feature[i];
+		u32 ecx, edx;
+
+		if (!(host.features & BIT_ULL(i)))
+			continue;
+		cpuid_count(0xd, i, &f->size, &f->offset, &ecx, &edx);
+		f->aligned = ecx & BIT(1);
+	}
+}
+
+unsigned int fpu_size(u64 features, bool compacted)
+{
+	unsigned int end = LEGACY_SIZE + HEADER_SIZE;
+
+	for (int i = XFEATURE_YMM; i <= LAST_FEATURE; i++) {
+		const struct feature *f = &host.feature[i];
+
+		if (!(features & BIT_ULL(i)))
+			continue;
+		if (!compacted)
+			end = max(end, f->offset + f->size);
+		else
+			end = (f->aligned ? ALIGN(end, 64) : end) + f->size;
+	}
+	return end;
+}
+
+u64 fpu_features(void)
+{
+	return host.features;
+}
+
+unsigned int fpu_xsave_size(void)
+{
+	return max_t(unsigned int, host.size, sizeof(struct kvm_xsave));
+}
+
+int fpu_init(void)
+{
+	struct fxregs_state *probe;
+
+	if (!boot_cpu_has(X86_FEATURE_XSAVE))
+		return -ENODEV;
+	host.xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	host.features = host.xcr0 & FEATURES;
+	if ((host.features & FEATURES_AVX512) != FEATURES_AVX512)
+		host.features &= ~(u64)FEATURES_AVX512;
+	host.xss = boot_cpu_has(X86_FEATURE_XSAVES) ? read_msr_or_0(MSR_IA32_XSS) : 0;
+	read_features();
+	host.size = fpu_size(host.features, false);
+
+	probe = kzalloc(sizeof(*probe), GFP_KERNEL);
+	if (!probe)
+		return -ENOMEM;
+	kernel_fpu_begin();
+	asm volatile("fxsave %0" : "+m" (*probe));
+	kernel_fpu_end();
+	host.mxcsr_mask = probe->mxcsr_mask ?: 0xffbf;
+	kfree(probe);
+	return 0;
+}
+
+/* Of zeroes, which is the initial state of all but these two. */
+void *fpu_alloc(void)
+{
+	struct xregs_state *area = kzalloc(host.size, GFP_KERNEL_ACCOUNT);
+
+	if (area) {
+		area->i387.cwd = FCW_RESET;
+		area->i387.mxcsr = MXCSR_RESET;
+	}
+	return area;
+}
+
+/* ---- between host and guest ------------------------------------------------------ */
+
+static void xsave(void *area)
+{
+	asm volatile("xsave64 (%[area])"
+		     : : [area] "D" (area), "a" ((u32)host.features),
+			 "d" ((u32)(host.features >> 32)) : "memory");
+}
+
+/* What is in the area came from XSAVE, or was checked; a fault is our mistake. */
+static void xrstor(const void *area)
+{
+	asm goto("1: xrstor64 (%[area])\n\t"
+		 _ASM_EXTABLE(1b, %l[fault])
+		 : : [area] "D" (area), "a" ((u32)host.features),
+		     "d" ((u32)(host.features >> 32)) : "memory" : fault);
+	return;
+fault:
+	WARN_ON_ONCE(1);
+}
+
+void fpu_in(struct df_vcpu_arch *arch)
+{
+	kernel_fpu_begin();
+	xrstor(arch->fpu);
+	if (arch->xcr0 != host.xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, arch->xcr0);
+	if (host.xss)
+		wrmsrl(MSR_IA32_XSS, 0);
+}
+
+void fpu_out(struct df_vcpu_arch *arch)
+{
+	if (host.xss)
+		wrmsrl(MSR_IA32_XSS, host.xss);
+	if (arch->xcr0 != host.xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, host.xcr0);
+	xsave(arch->fpu);
+	kernel_fpu_end();
+}
+
+/* ---- XCR0 ------------------------------------------------------------------------ */
+
+/* SDM, "XSETBV": x87 always; AVX wants SSE; AVX-512 is three features or none, and AVX. */
+static bool xcr0_valid(const struct df_vcpu_arch *arch, u64 value)
+{
+	u64 avx512 = value & FEATURES_AVX512;
+
+	if (!(value & XFEATURE_MASK_FP) || value & ~cpuid_xfeatures(arch))
+		return false;
+	if (value & FEATURES_AVX && !(value & XFEATURE_MASK_SSE))
+		return false;
+	return !avx512 || (avx512 == FEATURES_AVX512 && value & FEATURES_AVX);
+}
+
+int fpu_handle_xsetbv(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u64 value = (u32)arch->regs[DF_RAX] | arch->regs[DF_RDX] << 32;
+	struct df_mode mode;
+	int err;
+
+	err = state_mode(vcpu, &mode);
+	if (err)
+		return err;
+	if (mode.cpl || (u32)arch->regs[DF_RCX] || !xcr0_valid(arch, value))
+		return events_gp(arch);
+	arch->xcr0 = value;
+	exit_skip(arch);
+	return DF_RESUME;
+}
+
+void fpu_get_xcrs(const struct df_vcpu_arch *arch, struct kvm_xcrs *xcrs)
+{
+	*xcrs = (struct kvm_xcrs){
+		.nr_xcrs = 1,
+		.xcrs[0] = { .xcr = XCR_XFEATURE_ENABLED_MASK, .value = arch->xcr0 },
+	};
+}
+
+int fpu_set_xcrs(struct df_vcpu_arch *arch, const struct kvm_xcrs *xcrs)
+{
+	if (xcrs->nr_xcrs > KVM_MAX_XCRS || xcrs->flags)
+		return -EINVAL;
+	for (u32 i = 0; i < xcrs->nr_xcrs; i++) {
+		if (xcrs->xcrs[i].xcr != XCR_XFEATURE_ENABLED_MASK)
+			continue;
+		if (!xcr0_valid(arch, xcrs->xcrs[i].value))
+			return -EINVAL;
+		arch->xcr0 = xcrs->xcrs[i].value;
+		break;
+	}
+	return 0;
+}
+
+/* ---- what user space sees --------------------------------------------------------- */
+
+/*
+ * A feature that its header says is initial has no data. What of the legacy
+ * part is read as it lies, gets it.
+ */
+static void fill_initial(struct xregs_state *area)
+{
+	u64 there = area->header.xfeatures;
+
+	if (!(there & XFEATURE_MASK_FP)) {
+		memset(&area->i387, 0, offsetof(struct fxregs_state, mxcsr));
+		memset(area->i387.st_space, 0, sizeof(area->i387.st_space));
+		area->i387.cwd = FCW_RESET;
+	}
+	if (!(there & XFEATURE_MASK_SSE))
+		memset(area->i387.xmm_space, 0, sizeof(area->i387.xmm_space));
+}
+
+int fpu_get_xsave(const struct df_vcpu_arch *arch, struct kvm_xsave __user *user, size_t size)
+{
+	const struct xregs_state *area = arch->fpu;
+	const size_t software = offsetof(struct xregs_state, i387.sw_reserved);
+	size_t n = min_t(size_t, size, host.size);
+
+	if (copy_to_user(user, area, n) || clear_user((void __user *)user + n, size - n))
+		return -EFAULT;
+	if (clear_user((void __user *)user + software, sizeof(area->i387.sw_reserved)))
+		return -EFAULT;
+	return 0;
+}
+
+int fpu_set_xsave(struct df_vcpu_arch *arch, const struct kvm_xsave __user *user)
+{
+	struct xregs_state *area;
+	int err = -EINVAL;
+
+	area = memdup_user(user, host.size);
+	if (IS_ERR(area))
+		return PTR_ERR(area);
+	if (area->header.xfeatures & ~host.features || area->header.xcomp_bv ||
+	    memchr_inv(area->header.reserved, 0, sizeof(area->header.reserved)) ||
+	    area->i387.mxcsr & ~host.mxcsr_mask)
+		goto out;
+	fill_initial(area);
+	memcpy(arch->fpu, area, host.size);
+	err = 0;
+out:
+	kfree(area);
+	return err;
+}
+
+void fpu_get(const struct df_vcpu_arch *arch, struct kvm_fpu *fpu)
+{
+	const struct fxregs_state *fx = &((const struct xregs_state *)arch->fpu)->i387;
+
+	*fpu = (struct kvm_fpu){
+		.fcw = fx->cwd, .fsw = fx->swd, .ftwx = fx->twd, .last_opcode = fx->fop,
+		.last_ip = fx->rip, .last_dp = fx->rdp, .mxcsr = fx->mxcsr,
+	};
+	memcpy(fpu->fpr, fx->st_space, sizeof(fpu->fpr));
+	memcpy(fpu->xmm, fx->xmm_space, sizeof(fpu->xmm));
+}
+
+int fpu_set(struct df_vcpu_arch *arch, const struct kvm_fpu *fpu)
+{
+	struct xregs_state *area = arch->fpu;
+	struct fxregs_state *fx = &area->i387;
+
+	/* XRSTOR would fault on it. */
+	if (fpu->mxcsr & ~host.mxcsr_mask)
+		return -EINVAL;
+	fx->cwd = fpu->fcw;
+	fx->swd = fpu->fsw;
+	fx->twd = fpu->ftwx;
+	fx->fop = fpu->last_opcode;
+	fx->rip = fpu->last_ip;
+	fx->rdp = fpu->last_dp;
+	fx->mxcsr = fpu->mxcsr;
+	memcpy(fx->st_space, fpu->fpr, sizeof(fpu->fpr));
+	memcpy(fx->xmm_space, fpu->xmm, sizeof(fpu->xmm));
+	area->header.xfeatures |= XFEATURE_MASK_FPSSE;
+	return 0;
+}

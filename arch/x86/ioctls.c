@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The architecture's ioctls, and the capabilities that tell of them.
+ */
+#include <linux/kvm.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <asm/tsc.h>
+
+#include "arch.h"
+#include "cpuid.h"
+#include "debug.h"
+#include "events.h"
+#include "fpu.h"
+#include "mapping.h"
+#include "msr.h"
+#include "state.h"
+#include "tsc.h"
+#include "vcpu.h"
+#include "vm.h"
+
+long df_arch_check_extension(unsigned long capability)
+{
+	switch (capability) {
+	case KVM_CAP_VCPU_EVENTS:
+	case KVM_CAP_DEBUGREGS:
+	case KVM_CAP_XSAVE:
+	case KVM_CAP_XCRS:
+	case KVM_CAP_SREGS2:
+	case KVM_CAP_GET_MSR_FEATURES:
+	case KVM_CAP_GET_TSC_KHZ:
+	case KVM_CAP_VCPU_ATTRIBUTES:
+	case KVM_CAP_SET_GUEST_DEBUG:
+	case KVM_CAP_X86_ROBUST_SINGLESTEP:
+	case KVM_CAP_NOP_IO_DELAY:
+		return 1;
+	case KVM_CAP_TSC_CONTROL:
+		return tsc_can_scale();
+	case KVM_CAP_VM_TSC_CONTROL:
+		return tsc_can_scale();
+	case KVM_CAP_XSAVE2:
+		return fpu_xsave_size();
+	case KVM_CAP_SET_GUEST_DEBUG2:
+		return debug_guest_debug_flags();
+	case KVM_CAP_X86_USER_SPACE_MSR:
+		return msr_user_reasons();
+	default:
+		return 0;
+	}
+}
+
+int df_arch_enable_cap(struct df_vm *vm, const struct kvm_enable_cap *cap)
+{
+	switch (cap->cap) {
+	case KVM_CAP_X86_USER_SPACE_MSR:
+		if (cap->args[0] & ~msr_user_reasons())
+			return -EINVAL;
+		WRITE_ONCE(vm->arch.user_msrs, cap->args[0]);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+long df_arch_device_ioctl(unsigned int cmd, unsigned long arg)
+{
+	void __user *user = (void __user *)arg;
+
+	switch (cmd) {
+	case KVM_GET_SUPPORTED_CPUID:		return cpuid_get_supported(user);
+	case KVM_GET_MSR_INDEX_LIST:		return msr_get_list(user);
+	case KVM_GET_MSR_FEATURE_INDEX_LIST:	return msr_get_feature_list(user);
+	case KVM_GET_MSRS:			return msr_get_features(user);
+	default:				return -ENOTTY;
+	}
+}
+
+long df_arch_vm_ioctl(struct df_vm *vm, unsigned int cmd, unsigned long arg)
+{
+	switch (cmd) {
+	case KVM_GET_TSC_KHZ:	return READ_ONCE(vm->arch.tsc_khz) ?: tsc_khz;
+	case KVM_SET_TSC_KHZ:	return tsc_set_default_khz(vm, arg);
+	default:		return -ENOTTY;
+	}
+}
+
+/* ---- of a vCPU, with its lock held -------------------------------------------------- */
+
+/*
+ * An ioctl that gives or takes a structure of fixed size has it copied here, so
+ * that its handler sees kernel memory only.
+ */
+static long get_regs(struct df_vcpu *vcpu, void *regs)
+{
+	state_get_regs(vcpu, regs);
+	return 0;
+}
+
+static long set_regs(struct df_vcpu *vcpu, void *regs)
+{
+	state_set_regs(vcpu, regs);
+	return 0;
+}
+
+/* kvm_sregs begins as kvm_sregs2 does, and has a bitmap at its end. */
+#define SREGS_COMMON	offsetof(struct kvm_sregs, interrupt_bitmap)
+
+static_assert(SREGS_COMMON == offsetof(struct kvm_sregs2, flags));
+
+/* The bitmap has the one interrupt that user space has injected. */
+static long get_sregs(struct df_vcpu *vcpu, void *arg)
+{
+	struct kvm_sregs *sregs = arg;
+	struct kvm_vcpu_events events;
+	struct kvm_sregs2 full;
+	int err;
+
+	err = state_get_sregs(vcpu, &full);
+	if (!err)
+		err = events_get(vcpu, &events);
+	if (err)
+		return err;
+	memset(sregs, 0, sizeof(*sregs));
+	memcpy(sregs, &full, SREGS_COMMON);
+	if (events.interrupt.injected && !events.interrupt.soft)
+		__set_bit(events.interrupt.nr, (unsigned long *)sregs->interrupt_bitmap);
+	return 0;
+}
+
+static long set_sregs(struct df_vcpu *vcpu, void *arg)
+{
+	struct kvm_sregs2 full = {};
+
+	memcpy(&full, arg, SREGS_COMMON);
+	return state_set_sregs(vcpu, &full);
+}
+
+static long get_sregs2(struct df_vcpu *vcpu, void *sregs)
+{
+	return state_get_sregs(vcpu, sregs);
+}
+
+static long set_sregs2(struct df_vcpu *vcpu, void *sregs)
+{
+	return state_set_sregs(vcpu, sregs);
+}
+
+static long get_fpu(struct df_vcpu *vcpu, void *fpu)
+{
+	fpu_get(&vcpu->arch, fpu);
+	return 0;
+}
+
+static long set_fpu(struct df_vcpu *vcpu, void *fpu)
+{
+	return fpu_set(&vcpu->arch, fpu);
+}
+
+static long get_xcrs(struct df_vcpu *vcpu, void *xcrs)
+{
+	fpu_get_xcrs(&vcpu->arch, xcrs);
+	return 0;
+}
+
+static long set_xcrs(struct df_vcpu *vcpu, void *xcrs)
+{
+	return fpu_set_xcrs(&vcpu->arch, xcrs);
+}
+
+static long get_debugregs(struct df_vcpu *vcpu, void *regs)
+{
+	debug_get(&vcpu->arch, regs);
+	return 0;
+}
+
+static long set_debugregs(struct df_vcpu *vcpu, void *regs)
+{
+	return debug_set(&vcpu->arch, regs);
+}
+
+static long set_guest_debug(struct df_vcpu *vcpu, void *debug)
+{
+	return debug_set_guest_debug(vcpu, debug);
+}
+
+static long get_events(struct df_vcpu *vcpu, void *events)
+{
+	return events_get(vcpu, events);
+}
+
+static long set_events(struct df_vcpu *vcpu, void *events)
+{
+	return events_set(vcpu, events);
+}
+
+/* Without an APIC in the kernel a vCPU waits for nothing here, as in KVM. */
+static long get_mp_state(struct df_vcpu *vcpu, void *arg)
+{
+	*(struct kvm_mp_state *)arg = (struct kvm_mp_state){ KVM_MP_STATE_RUNNABLE };
+	return 0;
+}
+
+static long set_mp_state(struct df_vcpu *vcpu, void *arg)
+{
+	const struct kvm_mp_state *state = arg;
+
+	return state->mp_state == KVM_MP_STATE_RUNNABLE ? 0 : -EINVAL;
+}
+
+static const struct fixed {
+	unsigned int cmd;
+	long (*handle)(struct df_vcpu *vcpu, void *arg);
+} fixed_ioctls[] = {
+	{ KVM_GET_REGS,		get_regs },
+	{ KVM_SET_REGS,		set_regs },
+	{ KVM_GET_SREGS,	get_sregs },
+	{ KVM_SET_SREGS,	set_sregs },
+	{ KVM_GET_SREGS2,	get_sregs2 },
+	{ KVM_SET_SREGS2,	set_sregs2 },
+	{ KVM_GET_FPU,		get_fpu },
+	{ KVM_SET_FPU,		set_fpu },
+	{ KVM_GET_XCRS,		get_xcrs },
+	{ KVM_SET_XCRS,		set_xcrs },
+	{ KVM_GET_DEBUGREGS,	get_debugregs },
+	{ KVM_SET_DEBUGREGS,	set_debugregs },
+	{ KVM_SET_GUEST_DEBUG,	set_guest_debug },
+	{ KVM_GET_VCPU_EVENTS,	get_events },
+	{ KVM_SET_VCPU_EVENTS,	set_events },
+	{ KVM_GET_MP_STATE,	get_mp_state },
+	{ KVM_SET_MP_STATE,	set_mp_state },
+};
+
+static long run_fixed(struct df_vcpu *vcpu, const struct fixed *ioctl, void __user *user)
+{
+	size_t size = _IOC_SIZE(ioctl->cmd);
+	void *arg = kzalloc(size, GFP_KERNEL);
+	long ret = 0;
+
+	if (!arg)
+		return -ENOMEM;
+	if (_IOC_DIR(ioctl->cmd) & _IOC_WRITE && copy_from_user(arg, user, size))
+		ret = -EFAULT;
+	if (!ret)
+		ret = ioctl->handle(vcpu, arg);
+	if (!ret && _IOC_DIR(ioctl->cmd) & _IOC_READ && copy_to_user(user, arg, size))
+		ret = -EFAULT;
+	kfree(arg);
+	return ret;
+}
+
+static long device_attr(struct df_vcpu *vcpu, unsigned int cmd, void __user *user)
+{
+	struct kvm_device_attr attr;
+
+	if (copy_from_user(&attr, user, sizeof(attr)))
+		return -EFAULT;
+	return tsc_attr(vcpu, cmd, &attr);
+}
+
+/*
+ * Page by page, so that a signal ends it: what is done is told, and the caller
+ * goes on from there.
+ */
+static long pre_fault(struct df_vcpu *vcpu, struct kvm_pre_fault_memory __user *user)
+{
+	struct kvm_pre_fault_memory range;
+	u64 end;
+	int err = 0;
+
+	if (copy_from_user(&range, user, sizeof(range)))
+		return -EFAULT;
+	end = range.gpa + range.size;
+	if (range.flags || !PAGE_ALIGNED(range.gpa) || !PAGE_ALIGNED(range.size) || end <= range.gpa)
+		return -EINVAL;
+	while (range.gpa < end) {
+		if (signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
+		err = mapping_fault(vcpu->vm, range.gpa, false);
+		if (err == -EAGAIN)
+			continue;
+		if (err)
+			break;
+		range.gpa += PAGE_SIZE;
+		cond_resched();
+	}
+	if (err == -ENXIO)
+		err = -ENOENT;
+	/* As KVM: an error counts only where nothing was done before it. */
+	if (range.size != end - range.gpa)
+		err = 0;
+	range.size = end - range.gpa;
+	return copy_to_user(user, &range, sizeof(range)) ? -EFAULT : err;
+}
+
+long df_arch_vcpu_ioctl(struct df_vcpu *vcpu, unsigned int cmd, unsigned long arg)
+{
+	void __user *user = (void __user *)arg;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fixed_ioctls); i++)
+		if (fixed_ioctls[i].cmd == cmd)
+			return run_fixed(vcpu, &fixed_ioctls[i], user);
+	switch (cmd) {
+	case KVM_GET_CPUID2:		return cpuid_get(&vcpu->arch, user);
+	case KVM_SET_CPUID2:		return cpuid_set(&vcpu->arch, user);
+	case KVM_GET_MSRS:		return msr_get(vcpu, user);
+	case KVM_SET_MSRS:		return msr_set(vcpu, user);
+	case KVM_GET_XSAVE:		return fpu_get_xsave(&vcpu->arch, user,
+							     sizeof(struct kvm_xsave));
+	case KVM_GET_XSAVE2:		return fpu_get_xsave(&vcpu->arch, user, fpu_xsave_size());
+	case KVM_SET_XSAVE:		return fpu_set_xsave(&vcpu->arch, user);
+	case KVM_GET_TSC_KHZ:		return vcpu->arch.tsc_khz;
+	case KVM_SET_TSC_KHZ:		return tsc_set_khz(vcpu, arg);
+	case KVM_HAS_DEVICE_ATTR:
+	case KVM_GET_DEVICE_ATTR:
+	case KVM_SET_DEVICE_ATTR:	return device_attr(vcpu, cmd, user);
+	case KVM_PRE_FAULT_MEMORY:	return pre_fault(vcpu, user);
+	default:			return -ENOTTY;
+	}
+}

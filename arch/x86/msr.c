@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/kvm.h>
+#include <linux/mm.h>
+#include <linux/nospec.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <asm/mtrr.h>
+#include <asm/page.h>
+#include <asm/processor.h>
+
+#include "arch.h"
+#include "events.h"
+#include "msr.h"
+#include "run.h"
+#include "state.h"
+#include "trace.h"
+#include "tsc.h"
+#include "vcpu.h"
+#include "vm.h"
+#include "vmx/operation.h"
+
+#define MAX_MSRS	256	/* in one ioctl, as KVM */
+#define MTRR_VARIABLE	8	/* pairs */
+#define FEATURE_UCODE	0x100000000ULL
+
+#define USER_REASONS	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN)
+
+/* Where an MSR's value is. */
+enum place {
+	IN_VMCS,	/* a field: runs with the guest's value */
+	SWITCHED,	/* in the CPU between state_guest_in() and _out() */
+	STORED,		/* a number that nothing hangs on, or that is looked at elsewhere */
+	CONSTANT,	/* reads as this */
+	COMPUTED,	/* by a function of its own, in compute_get() and _set() */
+};
+
+/* What may be written. */
+enum check {
+	ANY,
+	CANONICAL,	/* an address */
+	LOW_HALF,	/* 32 bits */
+	MEMORY_TYPES,	/* eight bytes, each a memory type of the PAT */
+	MTRR_TYPES,	/* eight bytes, each a memory type of an MTRR */
+	NOTHING,	/* only what it has */
+	IGNORED,	/* a guest's write does nothing */
+	BY_MASK,	/* the bits of @arg2 */
+};
+
+#define PASSED	BIT(0)	/* does not exit */
+#define LISTED	BIT(1)	/* in KVM_GET_MSR_INDEX_LIST */
+#define FEATURE	BIT(2)	/* in KVM_GET_MSR_FEATURE_INDEX_LIST */
+
+struct row {
+	u32 index;
+	u8 place, check, flags;
+	u32 arg;	/* field, number of the switched or stored one */
+	u64 arg2;	/* mask or constant */
+};
+
+/*
+ * Each with its reason. The order is free: rows are looked for one by one, and
+ * MSRs that a guest uses often do not exit.
+ */
+static const struct row rows[] = {
+	/* Segment bases, SYSENTER, SYSCALL: every system call of a guest. */
+	{ MSR_FS_BASE, IN_VMCS, CANONICAL, PASSED, GUEST_FS_BASE },
+	{ MSR_GS_BASE, IN_VMCS, CANONICAL, PASSED, GUEST_GS_BASE },
+	{ MSR_IA32_SYSENTER_CS, IN_VMCS, LOW_HALF, PASSED | LISTED, GUEST_SYSENTER_CS },
+	{ MSR_IA32_SYSENTER_ESP, IN_VMCS, CANONICAL, PASSED | LISTED, GUEST_SYSENTER_ESP },
+	{ MSR_IA32_SYSENTER_EIP, IN_VMCS, CANONICAL, PASSED | LISTED, GUEST_SYSENTER_EIP },
+	{ MSR_KERNEL_GS_BASE, SWITCHED, CANONICAL, PASSED | LISTED, DF_MSR_KERNEL_GS_BASE },
+	{ MSR_STAR, SWITCHED, ANY, PASSED | LISTED, DF_MSR_STAR },
+	{ MSR_LSTAR, SWITCHED, CANONICAL, PASSED | LISTED, DF_MSR_LSTAR },
+	{ MSR_SYSCALL_MASK, SWITCHED, LOW_HALF, PASSED | LISTED, DF_MSR_SYSCALL_MASK },
+	/* Of no effect on these CPUs, but Linux sets it. */
+	{ MSR_CSTAR, STORED, CANONICAL, LISTED, DF_STORED_CSTAR },
+	/* RDTSCP and RDPID read it; the host's is its CPU number, so that it is not passed. */
+	{ MSR_TSC_AUX, SWITCHED, LOW_HALF, LISTED, DF_MSR_TSC_AUX },
+	{ MSR_IA32_CR_PAT, IN_VMCS, MEMORY_TYPES, PASSED | LISTED, GUEST_IA32_PAT },
+
+	/* What changes with the mode, the time or the APIC. */
+	{ MSR_EFER, COMPUTED },
+	{ MSR_IA32_TSC, COMPUTED, ANY, LISTED },
+	{ MSR_IA32_TSC_ADJUST, COMPUTED, ANY, LISTED },
+	{ MSR_IA32_APICBASE, COMPUTED },
+
+	/* Extended supervisor state: there is none, XSAVES knows only the user's. */
+	{ MSR_IA32_XSS, CONSTANT, NOTHING },
+	/* Microcode is the host's: its revision is user space's to say, loading it does nothing. */
+	{ MSR_IA32_UCODE_REV, STORED, IGNORED, LISTED | FEATURE, DF_STORED_UCODE_REV },
+	{ MSR_IA32_UCODE_WRITE, CONSTANT, IGNORED },
+	/* What the CPU is not vulnerable to; the guest's own mitigations hang on it. */
+	{ MSR_IA32_ARCH_CAPABILITIES, STORED, NOTHING, LISTED | FEATURE,
+	  DF_STORED_ARCH_CAPABILITIES },
+	/* CPUID faulting, and a bus ratio of nothing. */
+	{ MSR_PLATFORM_INFO, STORED, NOTHING, LISTED, DF_STORED_PLATFORM_INFO },
+	{ MSR_MISC_FEATURES_ENABLES, STORED, BY_MASK, LISTED, DF_STORED_MISC_FEATURES,
+	  MSR_MISC_FEATURES_ENABLES_CPUID_FAULT },
+	/* BIOS settings that Linux reads and writes back. */
+	{ MSR_IA32_MISC_ENABLE, STORED, ANY, LISTED, DF_STORED_MISC_ENABLE },
+	{ MSR_IA32_POWER_CTL, STORED, ANY, LISTED, DF_STORED_POWER_CTL },
+	/* Branch tracing: not there; Linux turns it off. */
+	{ MSR_IA32_DEBUGCTLMSR, STORED, BY_MASK, LISTED, DF_STORED_DEBUGCTL, 0 },
+
+	/* Memory types of ranges: kept, and without effect, EPT has the last word. */
+	{ MSR_MTRRcap, CONSTANT, NOTHING, 0, 0, 0x500 | MTRR_VARIABLE },
+	{ MSR_MTRRdefType, STORED, BY_MASK, 0, DF_STORED_MTRR_DEF_TYPE, 0xcff },
+	{ MSR_MTRRfix64K_00000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 0 },
+	{ MSR_MTRRfix16K_80000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 1 },
+	{ MSR_MTRRfix16K_A0000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 2 },
+	{ MSR_MTRRfix4K_C0000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 3 },
+	{ MSR_MTRRfix4K_C8000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 4 },
+	{ MSR_MTRRfix4K_D0000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 5 },
+	{ MSR_MTRRfix4K_D8000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 6 },
+	{ MSR_MTRRfix4K_E0000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 7 },
+	{ MSR_MTRRfix4K_E8000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 8 },
+	{ MSR_MTRRfix4K_F0000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 9 },
+	{ MSR_MTRRfix4K_F8000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 10 },
+};
+
+/* The variable MTRRs are a run of pairs, base and mask: one row for all. */
+static struct row variable_mtrr(u32 index)
+{
+	return (struct row){
+		.index = index,
+		.place = STORED,
+		.check = BY_MASK,
+		.arg = DF_STORED_MTRR_VARIABLE + (index - MTRRphysBase_MSR(0)),
+		.arg2 = GENMASK_ULL(boot_cpu_data.x86_phys_bits - 1, 12) |
+			(index & 1 ? BIT(11) : 0xff),
+	};
+}
+
+static bool find(u32 index, struct row *row)
+{
+	if (index - MTRRphysBase_MSR(0) < 2 * MTRR_VARIABLE) {
+		*row = variable_mtrr(index);
+		return true;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (rows[i].index == index) {
+			*row = rows[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Four bitmaps of 8192 bits: reads of low and high MSRs, writes of low and high. */
+void msr_bitmap_init(unsigned long *bitmap)
+{
+	memset(bitmap, 0xff, PAGE_SIZE);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		unsigned int high = rows[i].index >= 0xc0000000 ? 8192 : 0;
+		unsigned int bit = (rows[i].index & 0x1fff) + high;
+
+		if (!(rows[i].flags & PASSED))
+			continue;
+		__clear_bit(bit, bitmap);
+		__clear_bit(bit + 2 * 8192, bitmap);
+	}
+}
+
+/* What guests on this CPU need not defend themselves against. */
+static u64 arch_capabilities(void)
+{
+	u64 mask = ARCH_CAP_RDCL_NO | ARCH_CAP_SKIP_VMENTRY_L1DFLUSH | ARCH_CAP_SSB_NO |
+		   ARCH_CAP_MDS_NO | ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_TAA_NO |
+		   ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO |
+		   ARCH_CAP_PBRSB_NO | ARCH_CAP_GDS_NO;
+
+	if (!boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES))
+		return 0;
+	return read_msr_or_0(MSR_IA32_ARCH_CAPABILITIES) & mask;
+}
+
+void msr_reset(struct df_vcpu_arch *arch)
+{
+	memset(arch->stored_msrs, 0, sizeof(arch->stored_msrs));
+	arch->stored_msrs[DF_STORED_MISC_ENABLE] = MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL |
+						   MSR_IA32_MISC_ENABLE_BTS_UNAVAIL;
+	arch->stored_msrs[DF_STORED_UCODE_REV] = FEATURE_UCODE;
+	arch->stored_msrs[DF_STORED_PLATFORM_INFO] = MSR_PLATFORM_INFO_CPUID_FAULT;
+	arch->stored_msrs[DF_STORED_ARCH_CAPABILITIES] = arch_capabilities();
+}
+
+/* ---- reading and writing one ------------------------------------------------- */
+
+static bool is_memory_type(u8 type, bool pat)
+{
+	/* UC, WC, WT, WP, WB, and in the PAT also UC-. */
+	return type <= 7 && type != 2 && type != 3 && (type != 7 || pat);
+}
+
+static bool are_memory_types(u64 value, bool pat)
+{
+	for (int i = 0; i < 8; i++, value >>= 8)
+		if (!is_memory_type(value & 0xff, pat))
+			return false;
+	return true;
+}
+
+static bool may_write(const struct row *row, u64 now, u64 value, bool host)
+{
+	switch (row->check) {
+	case CANONICAL:
+		return __is_canonical_address(value, boot_cpu_data.x86_virt_bits);
+	case LOW_HALF:
+		return !(value >> 32);
+	case MEMORY_TYPES:
+		return are_memory_types(value, true);
+	case MTRR_TYPES:
+		return are_memory_types(value, false);
+	case NOTHING:
+		return value == now || (host && row->place == STORED);
+	case BY_MASK:
+		return !(value & ~row->arg2);
+	default:
+		return true;
+	}
+}
+
+static int compute_get(struct df_vcpu *vcpu, u32 index, u64 *value)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	switch (index) {
+	case MSR_EFER:
+		return state_get_efer(vcpu, value);
+	case MSR_IA32_TSC:
+		*value = tsc_read(arch);
+		return 0;
+	case MSR_IA32_TSC_ADJUST:
+		*value = arch->tsc_adjust;
+		return 0;
+	default:
+		*value = arch->apic_base;
+		return 0;
+	}
+}
+
+static int compute_set(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	switch (index) {
+	case MSR_EFER:
+		return state_write_efer(vcpu, value);
+	case MSR_IA32_TSC:
+		return tsc_write(vcpu, value, host);
+	case MSR_IA32_TSC_ADJUST:
+		return tsc_write_adjust(vcpu, value, host);
+	default:
+		/* Where the APIC is cannot change before there is one. */
+		if (!host)
+			return value == arch->apic_base ? 0 : -EINVAL;
+		arch->apic_base = value;
+		return 0;
+	}
+}
+
+/* A field of the VMCS; writes its value, or reads it if @write is NULL. */
+static int access_field(struct df_vcpu_arch *arch, u32 field, u64 *value, bool write)
+{
+	int err = run_vmcs_begin(arch);
+
+	if (err)
+		return err;
+	if (write)
+		vmcs_write(field, *value);
+	else
+		*value = vmcs_read(field);
+	run_vmcs_end();
+	return 0;
+}
+
+/* 0, -ENOENT for an MSR that is not there, or -EIO. */
+static int read_msr(struct df_vcpu *vcpu, u32 index, u64 *value)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	struct row row;
+
+	if (!find(index, &row))
+		return -ENOENT;
+	switch (row.place) {
+	case IN_VMCS:
+		return access_field(arch, row.arg, value, false);
+	case SWITCHED:
+		*value = arch->guest_msrs[row.arg];
+		return 0;
+	case STORED:
+		*value = arch->stored_msrs[row.arg];
+		return 0;
+	case CONSTANT:
+		*value = row.arg2;
+		return 0;
+	default:
+		return compute_get(vcpu, index, value);
+	}
+}
+
+/* As read_msr(), and -EINVAL for a value that it cannot have. */
+static int write_msr(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	struct row row;
+	u64 now = 0;
+
+	if (!find(index, &row))
+		return -ENOENT;
+	if (row.check == NOTHING)
+		read_msr(vcpu, index, &now);
+	if (!may_write(&row, now, value, host))
+		return -EINVAL;
+	if (row.check == IGNORED && !host)
+		return 0;
+	switch (row.place) {
+	case IN_VMCS:
+		return access_field(arch, row.arg, &value, true);
+	case SWITCHED:
+		arch->guest_msrs[row.arg] = value;
+		return 0;
+	case STORED:
+		arch->stored_msrs[row.arg] = value;
+		return 0;
+	case CONSTANT:
+		return 0;
+	default:
+		return compute_set(vcpu, index, value, host);
+	}
+}
+
+/* ---- exits ------------------------------------------------------------------- */
+
+static u64 edx_eax(const struct df_vcpu_arch *arch)
+{
+	return (u32)arch->regs[DF_RAX] | arch->regs[DF_RDX] << 32;
+}
+
+static void finish_read(struct df_vcpu_arch *arch, u64 value)
+{
+	arch->regs[DF_RAX] = (u32)value;
+	arch->regs[DF_RDX] = value >> 32;
+}
+
+bool msr_handle_inner(struct df_vcpu *vcpu, bool write)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u32 index = arch->regs[DF_RCX];
+	u64 *stored, value = edx_eax(arch);
+	struct row row;
+
+	if (!find(index, &row) || row.place != STORED)
+		return false;
+	stored = &arch->stored_msrs[array_index_nospec(row.arg, DF_NR_STORED)];
+	if (write) {
+		if (!may_write(&row, *stored, value, false))
+			return false;
+		if (row.check != IGNORED)
+			*stored = value;
+	} else {
+		value = *stored;
+		finish_read(arch, value);
+	}
+	trace_df_msr(vcpu->id, write, index, value, 0);
+	exit_skip(arch);
+	return true;
+}
+
+static int complete_user_msr(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	bool read = arch->exit.reason == EXIT_REASON_MSR_READ;
+
+	if (READ_ONCE(vcpu->run->msr.error))
+		return events_gp(arch);
+	if (read)
+		finish_read(arch, READ_ONCE(vcpu->run->msr.data));
+	exit_skip(arch);
+	return DF_RESUME;
+}
+
+static int ask_user(struct df_vcpu *vcpu, bool write, u32 index, u64 value, u64 reason)
+{
+	struct kvm_run *run = vcpu->run;
+
+	memset(&run->msr, 0, sizeof(run->msr));
+	run->msr.index = index;
+	run->msr.data = write ? value : 0;
+	run->msr.reason = reason;
+	vcpu->arch.complete = complete_user_msr;
+	return exit_to_user(vcpu, write ? KVM_EXIT_X86_WRMSR : KVM_EXIT_X86_RDMSR);
+}
+
+int msr_handle(struct df_vcpu *vcpu, bool write)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u32 index = arch->regs[DF_RCX];
+	u64 value = edx_eax(arch), reason;
+	int err;
+
+	err = write ? write_msr(vcpu, index, value, false) : read_msr(vcpu, index, &value);
+	trace_df_msr(vcpu->id, write, index, value, err);
+	if (err == -EIO)
+		return err;
+	if (!err) {
+		if (!write)
+			finish_read(arch, value);
+		exit_skip(arch);
+		return DF_RESUME;
+	}
+	reason = err == -ENOENT ? KVM_MSR_EXIT_REASON_UNKNOWN : KVM_MSR_EXIT_REASON_INVAL;
+	if (READ_ONCE(vcpu->vm->arch.user_msrs) & reason)
+		return ask_user(vcpu, write, index, value, reason);
+	return events_gp(arch);
+}
+
+/* ---- ioctls ------------------------------------------------------------------ */
+
+u64 msr_user_reasons(void)
+{
+	return USER_REASONS;
+}
+
+/* Up to the first one that cannot be; how many could is the answer. */
+static long for_each_entry(struct kvm_msrs __user *user, bool write_back,
+			   int (*visit)(struct df_vcpu *vcpu, struct kvm_msr_entry *entry),
+			   struct df_vcpu *vcpu)
+{
+	struct kvm_msr_entry *entries;
+	struct kvm_msrs head;
+	long done;
+	int err = 0;
+
+	if (copy_from_user(&head, user, sizeof(head)))
+		return -EFAULT;
+	if (head.nmsrs >= MAX_MSRS)
+		return -E2BIG;
+	entries = memdup_array_user(user->entries, head.nmsrs, sizeof(*entries));
+	if (IS_ERR(entries))
+		return PTR_ERR(entries);
+	for (done = 0; done < head.nmsrs; done++) {
+		err = visit(vcpu, &entries[done]);
+		if (err)
+			break;
+	}
+	if (err == -EIO)
+		done = err;
+	else if (write_back && copy_to_user(user->entries, entries, done * sizeof(*entries)))
+		done = -EFAULT;
+	kfree(entries);
+	return done;
+}
+
+static int get_one(struct df_vcpu *vcpu, struct kvm_msr_entry *entry)
+{
+	return read_msr(vcpu, entry->index, &entry->data);
+}
+
+static int set_one(struct df_vcpu *vcpu, struct kvm_msr_entry *entry)
+{
+	return write_msr(vcpu, entry->index, entry->data, true);
+}
+
+static int get_feature(struct df_vcpu *unused, struct kvm_msr_entry *entry)
+{
+	switch (entry->index) {
+	case MSR_IA32_UCODE_REV:
+		entry->data = FEATURE_UCODE;
+		return 0;
+	case MSR_IA32_ARCH_CAPABILITIES:
+		entry->data = arch_capabilities();
+		return 0;
+	default:
+		return -ENOENT;
+	}
+}
+
+long msr_get(struct df_vcpu *vcpu, struct kvm_msrs __user *user)
+{
+	return for_each_entry(user, true, get_one, vcpu);
+}
+
+long msr_set(struct df_vcpu *vcpu, struct kvm_msrs __user *user)
+{
+	return for_each_entry(user, false, set_one, vcpu);
+}
+
+long msr_get_features(struct kvm_msrs __user *user)
+{
+	return for_each_entry(user, true, get_feature, NULL);
+}
+
+static long get_list(struct kvm_msr_list __user *user, u8 flag)
+{
+	u32 n = 0, room;
+
+	if (get_user(room, &user->nmsrs))
+		return -EFAULT;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		n += !!(rows[i].flags & flag);
+	if (put_user(n, &user->nmsrs))
+		return -EFAULT;
+	if (room < n)
+		return -E2BIG;
+	n = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].flags & flag && put_user(rows[i].index, &user->indices[n++]))
+			return -EFAULT;
+	return 0;
+}
+
+long msr_get_list(struct kvm_msr_list __user *user)
+{
+	return get_list(user, LISTED);
+}
+
+long msr_get_feature_list(struct kvm_msr_list __user *user)
+{
+	return get_list(user, FEATURE);
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/bitops.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/smp.h>
+#include <asm/vmx.h>
+
+#include "arch.h"
+#include "dirty.h"
+#include "pml.h"
+#include "vcpu.h"
+#include "vm.h"
+#include "vmx/operation.h"
+#include "vmx/vmcs.h"
+
+#define PML_ENTRIES	512
+#define PML_FIRST	(PML_ENTRIES - 1)	/* it is filled from the end */
+
+bool pml_is_used(void)
+{
+	return vmcs_can(SECONDARY_EXEC_ENABLE_PML);
+}
+
+static int alloc(struct df_vcpu_arch *arch)
+{
+	if (!arch->pml)
+		arch->pml = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	return arch->pml ? 0 : -ENOMEM;
+}
+
+static void nothing(void *unused)
+{
+}
+
+/*
+ * When it returns, no vCPU is in the guest without having seen the request: one
+ * that was is interrupted, and looks before it enters again.
+ */
+static void request_all(struct df_vm *vm)
+{
+	lockdep_assert_held(&vm->lock);
+	for (unsigned int i = 0; i < DF_MAX_VCPUS; i++)
+		if (vm->vcpus[i])
+			set_bit(DF_REQ_PML, &vm->vcpus[i]->arch.requests);
+	on_each_cpu(nothing, NULL, 1);
+}
+
+int df_arch_log_start(struct df_vm *vm)
+{
+	if (!pml_is_used())
+		return 0;
+	guard(mutex)(&vm->lock);
+	for (unsigned int i = 0; i < DF_MAX_VCPUS; i++)
+		if (vm->vcpus[i] && alloc(&vm->vcpus[i]->arch))
+			return -ENOMEM;
+	vm->arch.pml = true;
+	request_all(vm);
+	return 0;
+}
+
+void df_arch_log_stop(struct df_vm *vm)
+{
+	guard(mutex)(&vm->lock);
+	if (!vm->arch.pml)
+		return;
+	vm->arch.pml = false;
+	request_all(vm);
+}
+
+int pml_vcpu_init(struct df_vcpu *vcpu)
+{
+	int err;
+
+	lockdep_assert_held(&vcpu->vm->lock);
+	if (!vcpu->vm->arch.pml)
+		return 0;
+	err = alloc(&vcpu->arch);
+	if (!err)
+		set_bit(DF_REQ_PML, &vcpu->arch.requests);
+	return err;
+}
+
+void pml_vcpu_destroy(struct df_vcpu *vcpu)
+{
+	free_page((unsigned long)vcpu->arch.pml);
+}
+
+void pml_serve_requests(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	if (!test_and_clear_bit(DF_REQ_PML, &arch->requests))
+		return;
+	/* Pairs with df_arch_log_start(): what it says was written before the request. */
+	arch->pml_on = READ_ONCE(vcpu->vm->arch.pml);
+	if (arch->pml_on) {
+		vmcs_write(PML_ADDRESS, __pa(arch->pml));
+		vmcs_write(GUEST_PML_INDEX, PML_FIRST);
+	}
+	vmcs_use(SECONDARY_EXEC_ENABLE_PML, arch->pml_on);
+}
+
+/* The index is of the next entry to be written, and below 0 when none is left. */
+void pml_stop(struct df_vcpu_arch *arch)
+{
+	arch->pml_index = vmcs_read(GUEST_PML_INDEX) + 1;
+	vmcs_write(GUEST_PML_INDEX, PML_FIRST);
+}
+
+void pml_flush(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	if (arch->pml_index >= PML_ENTRIES)
+		return;
+	guard(rwsem_read)(&vcpu->vm->memory_lock);
+	for (unsigned int i = arch->pml_index; i < PML_ENTRIES; i++)
+		df_dirty_mark(vcpu->vm, arch->pml[i] >> PAGE_SHIFT);
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/kvm.h>
+#include <linux/math64.h>
+#include <linux/spinlock.h>
+#include <linux/uaccess.h>
+#include <asm/tsc.h>
+
+#include "init.h"
+#include "run.h"
+#include "tsc.h"
+#include "vcpu.h"
+#include "vm.h"
+#include "vmx/operation.h"
+#include "vmx/vmcs.h"
+
+#define RATIO_BITS	48
+#define RATIO_ONE	BIT_ULL(RATIO_BITS)
+
+bool tsc_can_scale(void)
+{
+	return vmcs_can(SECONDARY_EXEC_TSC_SCALING);
+}
+
+static u64 scaled(const struct df_vcpu_arch *arch, u64 host)
+{
+	return arch->tsc_ratio == RATIO_ONE ? host :
+					      mul_u64_u64_shr(host, arch->tsc_ratio, RATIO_BITS);
+}
+
+static int load(struct df_vcpu_arch *arch)
+{
+	int err = run_vmcs_begin(arch);
+
+	if (err)
+		return err;
+	vmcs_write(TSC_OFFSET, arch->tsc_offset);
+	if (tsc_can_scale()) {
+		vmcs_write(TSC_MULTIPLIER, arch->tsc_ratio);
+		vmcs_use(SECONDARY_EXEC_TSC_SCALING, arch->tsc_ratio != RATIO_ONE);
+	}
+	run_vmcs_end();
+	return 0;
+}
+
+static int check_khz(unsigned long khz, u64 *ratio)
+{
+	*ratio = RATIO_ONE;
+	if (!khz || khz == tsc_khz)
+		return 0;
+	if (khz > U32_MAX || khz / tsc_khz >> (64 - RATIO_BITS) || !tsc_can_scale())
+		return -EINVAL;
+	*ratio = mul_u64_u32_div(RATIO_ONE, khz, tsc_khz);
+	return *ratio ? 0 : -EINVAL;
+}
+
+int tsc_set_khz(struct df_vcpu *vcpu, unsigned long khz)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u64 now = tsc_read(arch), ratio;
+	int err;
+
+	err = check_khz(khz, &ratio);
+	if (err)
+		return err;
+	arch->tsc_ratio = ratio;
+	arch->tsc_khz = khz ?: tsc_khz;
+	/* Time goes on from where it was. */
+	if (arch->tsc_offset || arch->tsc_ratio != RATIO_ONE)
+		arch->tsc_offset = now - scaled(arch, rdtsc());
+	return load(arch);
+}
+
+int tsc_set_default_khz(struct df_vm *vm, unsigned long khz)
+{
+	u64 ratio;
+	int err = check_khz(khz, &ratio);
+
+	if (!err)
+		vm->arch.tsc_khz = khz ?: tsc_khz;
+	return err;
+}
+
+void tsc_vcpu_init(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	arch->tsc_khz = vcpu->vm->arch.tsc_khz ?: tsc_khz;
+	check_khz(arch->tsc_khz, &arch->tsc_ratio);
+	scoped_guard(spinlock, &vcpu->vm->arch.tsc_lock)
+		arch->tsc_offset = vcpu->vm->arch.tsc_offset;
+	load(arch);
+}
+
+u64 tsc_read(const struct df_vcpu_arch *arch)
+{
+	return scaled(arch, rdtsc()) + arch->tsc_offset;
+}
+
+/* The offset that others have, if it is meant. */
+static u64 common_offset(struct df_vcpu *vcpu, u64 offset)
+{
+	struct df_vm_arch *vm = &vcpu->vm->arch;
+	u64 second = 1000ULL * vcpu->arch.tsc_khz;
+
+	guard(spinlock)(&vm->tsc_lock);
+	if (offset - vm->tsc_offset + second > 2 * second)
+		vm->tsc_offset = offset;
+	return vm->tsc_offset;
+}
+
+int tsc_write(struct df_vcpu *vcpu, u64 value, bool host)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u64 offset = value - scaled(arch, rdtsc());
+
+	if (host)
+		offset = common_offset(vcpu, offset);
+	else
+		arch->tsc_adjust += offset - arch->tsc_offset;
+	arch->tsc_offset = offset;
+	return load(arch);
+}
+
+int tsc_write_adjust(struct df_vcpu *vcpu, u64 value, bool host)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	if (!host)
+		arch->tsc_offset += value - arch->tsc_adjust;
+	arch->tsc_adjust = value;
+	return load(arch);
+}
+
+int tsc_attr(struct df_vcpu *vcpu, unsigned int cmd, const struct kvm_device_attr *attr)
+{
+	u64 __user *user = (u64 __user *)attr->addr;
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u64 offset;
+
+	if (attr->flags)
+		return -EINVAL;
+	if (attr->group != KVM_VCPU_TSC_CTRL || attr->attr != KVM_VCPU_TSC_OFFSET)
+		return -ENXIO;
+	switch (cmd) {
+	case KVM_GET_DEVICE_ATTR:
+		return put_user(arch->tsc_offset, user);
+	case KVM_SET_DEVICE_ATTR:
+		if (get_user(offset, user))
+			return -EFAULT;
+		arch->tsc_offset = offset;
+		scoped_guard(spinlock, &vcpu->vm->arch.tsc_lock)
+			vcpu->vm->arch.tsc_offset = offset;
+		return load(arch);
+	default:
+		return 0;
+	}
+}

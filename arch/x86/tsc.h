@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A guest's time-stamp counter: the host's, scaled and offset.
+ */
+#ifndef DF_TSC_H
+#define DF_TSC_H
+
+#include <linux/types.h>
+
+struct df_vcpu;
+struct df_vcpu_arch;
+struct df_vm;
+struct kvm_device_attr;
+
+/** tsc_vcpu_init() - a guest's TSC is the host's, until user space or it says otherwise. */
+void tsc_vcpu_init(struct df_vcpu *vcpu);
+
+/** tsc_can_scale() - may a guest's TSC run at another rate than the host's? */
+bool tsc_can_scale(void);
+
+/** tsc_read() - what RDTSC in the guest would give now. */
+u64 tsc_read(const struct df_vcpu_arch *arch);
+
+/**
+ * tsc_write() - set the TSC
+ * @vcpu: the vCPU
+ * @value: what it is now
+ * @host: user space writes, not the guest
+ *
+ * What user space writes to several vCPUs within a second of the guest's time
+ * is taken for an attempt to give them the same: they get the same.
+ *
+ * Context: The vCPU's lock held, may sleep. Return: 0 or -EIO.
+ */
+int tsc_write(struct df_vcpu *vcpu, u64 value, bool host);
+
+/** tsc_write_adjust() - IA32_TSC_ADJUST; a guest's write moves its TSC along. */
+int tsc_write_adjust(struct df_vcpu *vcpu, u64 value, bool host);
+
+/** tsc_set_khz() - KVM_SET_TSC_KHZ; 0 is the host's. 0, -EINVAL or -EIO. */
+int tsc_set_khz(struct df_vcpu *vcpu, unsigned long khz);
+int tsc_set_default_khz(struct df_vm *vm, unsigned long khz);
+
+/* KVM_VCPU_TSC_CTRL of KVM_{HAS,GET,SET}_DEVICE_ATTR. */
+int tsc_attr(struct df_vcpu *vcpu, unsigned int cmd, const struct kvm_device_attr *attr);
+
+#endif
