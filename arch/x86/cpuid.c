@@ -30,6 +30,14 @@ static const struct kvm_cpuid_entry2 *find(const struct df_vcpu_arch *arch, u32 
 	return NULL;
 }
 
+bool cpuid_has(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf, enum cpuid_regs_idx reg,
+	       unsigned int bit)
+{
+	const struct kvm_cpuid_entry2 *e = find(arch, leaf, subleaf);
+
+	return e && (&e->eax)[reg] & BIT(bit);
+}
+
 u64 cpuid_xfeatures(const struct df_vcpu_arch *arch)
 {
 	const struct kvm_cpuid_entry2 *e = find(arch, LEAF_XSTATE, 0);
@@ -78,6 +86,16 @@ int cpuid_handle(struct df_vcpu *vcpu)
 	return DF_RESUME;
 }
 
+static bool is_same(const struct df_vcpu_arch *arch, const struct kvm_cpuid_entry2 *new, u32 n)
+{
+	if (n != arch->nr_cpuid)
+		return false;
+	for (u32 i = 0; i < n; i++)
+		if (memcmp(&arch->cpuid[i], &new[i], offsetof(struct kvm_cpuid_entry2, padding)))
+			return false;
+	return true;
+}
+
 int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 {
 	struct kvm_cpuid_entry2 *entries = NULL;
@@ -91,6 +109,12 @@ int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 		entries = memdup_array_user(user->entries, head.nent, sizeof(*entries));
 		if (IS_ERR(entries))
 			return PTR_ERR(entries);
+	}
+	if (arch->has_run) {
+		int err = is_same(arch, entries, head.nent) ? 0 : -EINVAL;
+
+		kfree(entries);
+		return err;
 	}
 	kfree(arch->cpuid);
 	arch->cpuid = entries;

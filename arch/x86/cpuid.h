@@ -3,6 +3,7 @@
 #define DF_CPUID_H
 
 #include <linux/types.h>
+#include <asm/processor.h>
 
 struct df_vcpu;
 struct df_vcpu_arch;
@@ -15,10 +16,21 @@ struct kvm_cpuid2;
  */
 int cpuid_handle(struct df_vcpu *vcpu);
 
+/** cpuid_has() - does a vCPU's CPUID have this bit? */
+bool cpuid_has(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf, enum cpuid_regs_idx reg,
+	       unsigned int bit);
+
 /** cpuid_xfeatures() - the bits of XCR0 that a vCPU's CPUID lets it set. */
 u64 cpuid_xfeatures(const struct df_vcpu_arch *arch);
 
-/** cpuid_set() - KVM_SET_CPUID2. 0, -E2BIG, -EFAULT or -ENOMEM. May sleep. */
+/**
+ * cpuid_set() - KVM_SET_CPUID2
+ *
+ * As KVM: a vCPU that has run keeps what it has seen.
+ *
+ * Context: The vCPU's lock held, may sleep.
+ * Return: 0, -E2BIG, -EFAULT, -ENOMEM, or -EINVAL for a change after it has run.
+ */
 int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user);
 
 /** cpuid_get() - KVM_GET_CPUID2. 0, -E2BIG with the need filled in, or -EFAULT. */

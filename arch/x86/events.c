@@ -41,6 +41,11 @@ int events_exception_error(struct df_vcpu_arch *arch, u8 vector, u32 error)
 	return raise(arch, vector | INTR_TYPE_HARD_EXCEPTION | INTR_INFO_DELIVER_CODE_MASK, error);
 }
 
+void events_interrupt(struct df_vcpu_arch *arch, u8 vector)
+{
+	raise(arch, vector | INTR_TYPE_EXT_INTR, 0);
+}
+
 int events_gp(struct df_vcpu_arch *arch)
 {
 	return events_exception_error(arch, X86_TRAP_GP, 0);

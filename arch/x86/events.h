@@ -18,6 +18,9 @@ int events_exception(struct df_vcpu_arch *arch, u8 vector);
 /** events_exception_error() - raise an exception with an error code. DF_RESUME. */
 int events_exception_error(struct df_vcpu_arch *arch, u8 vector, u32 error);
 
+/** events_interrupt() - an external interrupt, which is delivered at the next entry. */
+void events_interrupt(struct df_vcpu_arch *arch, u8 vector);
+
 /** events_gp() - the usual answer to what an instruction must not do: #GP(0). */
 int events_gp(struct df_vcpu_arch *arch);
 

@@ -263,7 +263,7 @@ static int no_memory(struct df_vcpu *vcpu)
 		return internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
 	if (exit->qualification & EPT_VIOLATION_ACC_INSTR ||
 	    (exit->qualification & EPT_LINEAR) != EPT_LINEAR)
-		return exit_unexpected(vcpu);
+		return emulate_failed(vcpu, NULL, 0);
 	return emulate_mmio(vcpu);
 }
 

@@ -177,5 +177,6 @@ int df_arch_init(struct dentry *debugfs)
 
 void df_arch_exit(void)
 {
+	vmx_exit();
 	cpuhp_remove_state(hotplug_state);
 }

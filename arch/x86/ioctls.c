@@ -109,7 +109,7 @@ static long set_regs(struct df_vcpu *vcpu, void *regs)
 
 static_assert(SREGS_COMMON == offsetof(struct kvm_sregs2, flags));
 
-/* The bitmap has the one interrupt that user space has injected. */
+/* The bitmap has the one interrupt that is on its way in. */
 static long get_sregs(struct df_vcpu *vcpu, void *arg)
 {
 	struct kvm_sregs *sregs = arg;
@@ -131,10 +131,20 @@ static long get_sregs(struct df_vcpu *vcpu, void *arg)
 
 static long set_sregs(struct df_vcpu *vcpu, void *arg)
 {
+	const struct kvm_sregs *sregs = arg;
 	struct kvm_sregs2 full = {};
+	unsigned int vector;
+	long err;
 
-	memcpy(&full, arg, SREGS_COMMON);
-	return state_set_sregs(vcpu, &full);
+	memcpy(&full, sregs, SREGS_COMMON);
+	err = state_set_sregs(vcpu, &full);
+	if (err)
+		return err;
+	vector = find_first_bit((const unsigned long *)sregs->interrupt_bitmap,
+				KVM_NR_INTERRUPTS);
+	if (vector < KVM_NR_INTERRUPTS)
+		events_interrupt(&vcpu->arch, vector);
+	return 0;
 }
 
 static long get_sregs2(struct df_vcpu *vcpu, void *sregs)

@@ -9,6 +9,7 @@
 #include <asm/processor.h>
 
 #include "arch.h"
+#include "cpuid.h"
 #include "events.h"
 #include "msr.h"
 #include "run.h"
@@ -44,17 +45,22 @@ enum check {
 	NOTHING,	/* only what it has */
 	IGNORED,	/* a guest's write does nothing */
 	BY_MASK,	/* the bits of @arg2 */
+	MTRR,		/* likewise, with a memory type in the low byte */
 };
 
 #define PASSED	BIT(0)	/* does not exit */
 #define LISTED	BIT(1)	/* in KVM_GET_MSR_INDEX_LIST */
 #define FEATURE	BIT(2)	/* in KVM_GET_MSR_FEATURE_INDEX_LIST */
 
+/* The feature in CPUID without which a guest does not have it. */
+enum need { NO_NEED, RDTSCP, XSAVES, ARCH_CAPABILITIES };
+
 struct row {
 	u32 index;
 	u8 place, check, flags;
 	u32 arg;	/* field, number of the switched or stored one */
 	u64 arg2;	/* mask or constant */
+	u8 need;
 };
 
 /*
@@ -75,7 +81,7 @@ static const struct row rows[] = {
 	/* Of no effect on these CPUs, but Linux sets it. */
 	{ MSR_CSTAR, STORED, CANONICAL, LISTED, DF_STORED_CSTAR },
 	/* RDTSCP and RDPID read it; the host's is its CPU number, so that it is not passed. */
-	{ MSR_TSC_AUX, SWITCHED, LOW_HALF, LISTED, DF_MSR_TSC_AUX },
+	{ MSR_TSC_AUX, SWITCHED, LOW_HALF, LISTED, DF_MSR_TSC_AUX, 0, RDTSCP },
 	{ MSR_IA32_CR_PAT, IN_VMCS, MEMORY_TYPES, PASSED | LISTED, GUEST_IA32_PAT },
 
 	/* What changes with the mode, the time or the APIC. */
@@ -85,13 +91,13 @@ static const struct row rows[] = {
 	{ MSR_IA32_APICBASE, COMPUTED },
 
 	/* Extended supervisor state: there is none, XSAVES knows only the user's. */
-	{ MSR_IA32_XSS, CONSTANT, NOTHING },
+	{ MSR_IA32_XSS, CONSTANT, NOTHING, 0, 0, 0, XSAVES },
 	/* Microcode is the host's: its revision is user space's to say, loading it does nothing. */
 	{ MSR_IA32_UCODE_REV, STORED, IGNORED, LISTED | FEATURE, DF_STORED_UCODE_REV },
 	{ MSR_IA32_UCODE_WRITE, CONSTANT, IGNORED },
 	/* What the CPU is not vulnerable to; the guest's own mitigations hang on it. */
 	{ MSR_IA32_ARCH_CAPABILITIES, STORED, NOTHING, LISTED | FEATURE,
-	  DF_STORED_ARCH_CAPABILITIES },
+	  DF_STORED_ARCH_CAPABILITIES, 0, ARCH_CAPABILITIES },
 	/* CPUID faulting, and a bus ratio of nothing. */
 	{ MSR_PLATFORM_INFO, STORED, NOTHING, LISTED, DF_STORED_PLATFORM_INFO },
 	{ MSR_MISC_FEATURES_ENABLES, STORED, BY_MASK, LISTED, DF_STORED_MISC_FEATURES,
@@ -104,7 +110,7 @@ static const struct row rows[] = {
 
 	/* Memory types of ranges: kept, and without effect, EPT has the last word. */
 	{ MSR_MTRRcap, CONSTANT, NOTHING, 0, 0, 0x500 | MTRR_VARIABLE },
-	{ MSR_MTRRdefType, STORED, BY_MASK, 0, DF_STORED_MTRR_DEF_TYPE, 0xcff },
+	{ MSR_MTRRdefType, STORED, MTRR, 0, DF_STORED_MTRR_DEF_TYPE, 0xcff },
 	{ MSR_MTRRfix64K_00000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 0 },
 	{ MSR_MTRRfix16K_80000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 1 },
 	{ MSR_MTRRfix16K_A0000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 2 },
@@ -124,7 +130,7 @@ static struct row variable_mtrr(u32 index)
 	return (struct row){
 		.index = index,
 		.place = STORED,
-		.check = BY_MASK,
+		.check = index & 1 ? BY_MASK : MTRR,
 		.arg = DF_STORED_MTRR_VARIABLE + (index - MTRRphysBase_MSR(0)),
 		.arg2 = GENMASK_ULL(boot_cpu_data.x86_phys_bits - 1, 12) |
 			(index & 1 ? BIT(11) : 0xff),
@@ -184,6 +190,27 @@ void msr_reset(struct df_vcpu_arch *arch)
 	arch->stored_msrs[DF_STORED_ARCH_CAPABILITIES] = arch_capabilities();
 }
 
+static bool has_need(const struct df_vcpu_arch *arch, u8 need)
+{
+	switch (need) {
+	case RDTSCP:
+		return cpuid_has(arch, 0x80000001, 0, CPUID_EDX, 27) ||
+		       cpuid_has(arch, 7, 0, CPUID_ECX, 22);
+	case XSAVES:
+		return cpuid_has(arch, 0xd, 1, CPUID_EAX, 3);
+	case ARCH_CAPABILITIES:
+		return cpuid_has(arch, 7, 0, CPUID_EDX, 29);
+	default:
+		return true;
+	}
+}
+
+/* As a guest finds it. */
+static bool find_for_guest(const struct df_vcpu_arch *arch, u32 index, struct row *row)
+{
+	return find(index, row) && has_need(arch, row->need);
+}
+
 /* ---- reading and writing one ------------------------------------------------- */
 
 static bool is_memory_type(u8 type, bool pat)
@@ -215,6 +242,8 @@ static bool may_write(const struct row *row, u64 now, u64 value, bool host)
 		return value == now || (host && row->place == STORED);
 	case BY_MASK:
 		return !(value & ~row->arg2);
+	case MTRR:
+		return !(value & ~row->arg2) && is_memory_type(value & 0xff, false);
 	default:
 		return true;
 	}
@@ -350,7 +379,7 @@ bool msr_handle_inner(struct df_vcpu *vcpu, bool write)
 	u64 *stored, value = edx_eax(arch);
 	struct row row;
 
-	if (!find(index, &row) || row.place != STORED)
+	if (!find_for_guest(arch, index, &row) || row.place != STORED)
 		return false;
 	stored = &arch->stored_msrs[array_index_nospec(row.arg, DF_NR_STORED)];
 	if (write) {
@@ -397,9 +426,14 @@ int msr_handle(struct df_vcpu *vcpu, bool write)
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	u32 index = arch->regs[DF_RCX];
 	u64 value = edx_eax(arch), reason;
+	struct row row;
 	int err;
 
-	err = write ? write_msr(vcpu, index, value, false) : read_msr(vcpu, index, &value);
+	if (!find_for_guest(arch, index, &row))
+		err = -ENOENT;
+	else
+		err = write ? write_msr(vcpu, index, value, false) :
+			      read_msr(vcpu, index, &value);
 	trace_df_msr(vcpu->id, write, index, value, err);
 	if (err == -EIO)
 		return err;

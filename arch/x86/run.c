@@ -233,10 +233,29 @@ static int finish_last_exit(struct df_vcpu *vcpu)
 	return complete ? complete(vcpu) : DF_RESUME;
 }
 
+/* What user space reads at each exit without asking. */
+static void tell_user(struct df_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->if_flag = !!(vcpu->arch.rflags & X86_EFLAGS_IF);
+	run->flags = 0;
+	run->cr8 = vcpu->arch.cr8;
+	run->apic_base = vcpu->arch.apic_base;
+	run->ready_for_interrupt_injection = 0;
+}
+
 int df_arch_vcpu_run(struct df_vcpu *vcpu)
 {
-	int ret = finish_last_exit(vcpu);
+	u64 cr8 = READ_ONCE(vcpu->run->cr8);
+	int ret;
 
+	/* Without an APIC in the kernel the task priority is user space's. */
+	if (cr8 & ~0xfULL)
+		return -EINVAL;
+	vcpu->arch.cr8 = cr8;
+	vcpu->arch.has_run = true;
+	ret = finish_last_exit(vcpu);
 	if (ret == DF_RESUME && df_host_immediate_exit(vcpu->run))
 		ret = -EINTR;
 	while (ret == DF_RESUME) {
@@ -251,5 +270,6 @@ int df_arch_vcpu_run(struct df_vcpu *vcpu)
 		else if (ret == -EAGAIN)
 			ret = DF_RESUME;
 	}
+	tell_user(vcpu);
 	return ret == DF_TO_USER ? 0 : ret;
 }

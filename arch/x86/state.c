@@ -225,11 +225,16 @@ int state_mode(struct df_vcpu *vcpu, struct df_mode *mode)
 	mode->cpl = VMX_AR_DPL(vmcs_read(GUEST_SS_AR_BYTES));
 	paging->user = mode->cpl == 3;
 	mode->bytes = code_bytes(paging->efer, paging->cr0);
+	mode->rights = paging->cr0 & X86_CR0_PE && !(arch->rflags & X86_EFLAGS_VM);
 	for (int i = 0; i < DF_SEG_LDTR; i++) {
 		/* In 64-bit mode only FS and GS have a base. */
 		bool flat = mode->bytes == 8 && i != DF_SEG_FS && i != DF_SEG_GS;
 
-		mode->base[i] = flat ? 0 : vmcs_read(GUEST_ES_BASE + 2 * i);
+		mode->segment[i] = (struct df_segment){
+			.base = flat ? 0 : vmcs_read(GUEST_ES_BASE + 2 * i),
+			.limit = vmcs_read(GUEST_ES_LIMIT + 2 * i),
+			.access = vmcs_read(GUEST_ES_AR_BYTES + 2 * i),
+		};
 	}
 	run_vmcs_end();
 	return 0;
@@ -408,6 +413,9 @@ static bool sregs_valid(const struct kvm_sregs2 *sregs)
 		return false;
 	}
 	if (sregs->flags & ~(u64)KVM_SREGS2_FLAGS_PDPTRS_VALID)
+		return false;
+	if (sregs->flags && !(sregs->cr0 & X86_CR0_PG && sregs->cr4 & X86_CR4_PAE &&
+			      !(sregs->efer & EFER_LMA)))
 		return false;
 	return !(sregs->cr3 >> boot_cpu_data.x86_phys_bits);
 }

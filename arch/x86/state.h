@@ -41,13 +41,19 @@ int state_write_efer(struct df_vcpu *vcpu, u64 value);
  * @paging: registers that paging depends on
  * @cpl: privilege level, 0 to 3
  * @bytes: default size of addresses: 2, 4 or 8
- * @base: of each segment, DF_SEG_ES to DF_SEG_GS
+ * @rights: protected mode, where a segment's type counts
+ * @segment: DF_SEG_ES to DF_SEG_GS, with their access rights as the VMCS has them
  */
 struct df_mode {
 	struct df_paging paging;
 	u8 cpl;
 	u8 bytes;
-	u64 base[DF_SEG_LDTR];
+	bool rights;
+	struct df_segment {
+		u64 base;
+		u32 limit;
+		u32 access;
+	} segment[DF_SEG_LDTR];
 };
 
 /** state_mode() - from the VMCS; the vCPU's lock held. 0 or -EIO. */

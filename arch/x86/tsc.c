@@ -47,7 +47,7 @@ static int check_khz(unsigned long khz, u64 *ratio)
 	*ratio = RATIO_ONE;
 	if (!khz || khz == tsc_khz)
 		return 0;
-	if (khz > U32_MAX || khz / tsc_khz >> (64 - RATIO_BITS) || !tsc_can_scale())
+	if (khz >= S32_MAX || khz / tsc_khz >> (64 - RATIO_BITS) || !tsc_can_scale())
 		return -EINVAL;
 	*ratio = mul_u64_u32_div(RATIO_ONE, khz, tsc_khz);
 	return *ratio ? 0 : -EINVAL;

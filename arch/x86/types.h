@@ -149,6 +149,7 @@ struct df_vcpu_arch {
 
 	struct kvm_cpuid_entry2 *cpuid;
 	u32 nr_cpuid;
+	bool has_run;
 
 	/* Finishes, at the next KVM_RUN, what left for user space half done. */
 	int (*complete)(struct df_vcpu *vcpu);

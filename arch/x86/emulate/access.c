@@ -4,6 +4,7 @@
 #include <linux/uaccess.h>
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
+#include <asm/vmx.h>
 
 #include "access.h"
 #include "arch.h"
@@ -58,6 +59,12 @@ static int translate(struct df_vcpu *vcpu, const struct df_mode *mode, u64 linea
 	else if (ret && ret != -EAGAIN)
 		return ret;
 	return ret ? FAULTED : TRANSLATED;
+}
+
+/* What is left to do when there was a fault, or an error. */
+static int give_up(int ret)
+{
+	return ret == FAULTED ? DF_RESUME : ret;
 }
 
 /* ---- an element, piece by piece --------------------------------------------------- */
@@ -139,26 +146,76 @@ static int access_begin(struct df_vcpu *vcpu, const struct df_mode *mode, u64 li
 		piece->len = i ? size - first : first;
 		ret = translate(vcpu, mode, linear + (i ? first : 0), kind, &piece->gpa);
 		if (ret)
-			return ret == FAULTED ? DF_RESUME : ret;
+			return give_up(ret);
 	}
 	if (!write)
 		access->data = 0;
 	return next_piece(vcpu);
 }
 
-/* ---- moves ------------------------------------------------------------------------ */
+/* ---- segments ---------------------------------------------------------------------- */
 
-static u64 linear_of(const struct df_mode *mode, u8 segment, u64 offset)
+#define AR_CODE		BIT(3)
+#define AR_DOWN		BIT(2)	/* of data: it grows downwards */
+#define AR_RW		BIT(1)	/* of data: writable; of code: readable */
+
+static bool is_right(const struct df_segment *s, bool write)
 {
-	u64 linear = mode->base[segment] + offset;
-
-	return mode->bytes == 8 ? linear : (u32)linear;
+	if (s->access & VMX_AR_UNUSABLE_MASK || !(s->access & VMX_AR_P_MASK))
+		return false;
+	if (s->access & AR_CODE)
+		return !write && s->access & AR_RW;
+	return !write || s->access & AR_RW;
 }
 
+static bool is_within(const struct df_segment *s, u64 offset, u8 size)
+{
+	u64 last = offset + size - 1;
+
+	if ((s->access & (AR_CODE | AR_DOWN)) == AR_DOWN)
+		return offset > s->limit && last <= (s->access & VMX_AR_DB_MASK ? ~0U : 0xffffU);
+	return last <= s->limit;
+}
+
+/* SDM, "Limit Checking" and "Type Checking"; there are none in 64-bit mode. */
+static int segment(struct df_vcpu *vcpu, const struct df_mode *mode, u8 n, u64 offset, u8 size,
+		   bool write, u64 *linear)
+{
+	const struct df_segment *s = &mode->segment[n];
+
+	*linear = s->base + offset;
+	if (mode->bytes == 8)
+		return TRANSLATED;
+	*linear = (u32)*linear;
+	if (is_within(s, offset, size) && (!mode->rights || is_right(s, write)))
+		return TRANSLATED;
+	events_exception_error(&vcpu->arch, n == DF_SEG_SS ? X86_TRAP_SS : X86_TRAP_GP, 0);
+	return FAULTED;
+}
+
+/* Can all of it be written? Asked before what cannot be done twice. */
+static int is_there(struct df_vcpu *vcpu, const struct df_mode *mode, u64 linear, u8 size)
+{
+	u64 gpa;
+	int ret;
+
+	ret = translate(vcpu, mode, linear, DF_PAGING_WRITE, &gpa);
+	if (!ret && offset_in_page(linear) + size > PAGE_SIZE)
+		ret = translate(vcpu, mode, PAGE_ALIGN(linear), DF_PAGING_WRITE, &gpa);
+	return ret;
+}
+
+/* ---- moves ------------------------------------------------------------------------ */
+
+/* The exit was like a fault's, with RF set: an instruction that is done clears it. */
 static void skip(struct df_vcpu *vcpu)
 {
-	vcpu->arch.exit.insn_len = vcpu->arch.access.insn.len;
-	exit_skip(&vcpu->arch);
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	arch->exit.insn_len = arch->access.insn.len;
+	arch->rflags &= ~(u64)X86_EFLAGS_RF;
+	arch->dirty |= DF_DIRTY_RFLAGS;
+	exit_skip(arch);
 }
 
 static int load_done(struct df_vcpu *vcpu)
@@ -186,13 +243,23 @@ static int string_done(struct df_vcpu *vcpu)
 	return DF_RESUME;
 }
 
+static int locate_destination(struct df_vcpu *vcpu, const struct df_mode *mode, u64 *linear)
+{
+	const struct df_insn *insn = &vcpu->arch.access.insn;
+
+	return segment(vcpu, mode, DF_SEG_ES, df_insn_destination(insn, vcpu->arch.regs),
+		       insn->size, true, linear);
+}
+
 static int store_string(struct df_vcpu *vcpu, const struct df_mode *mode)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	const struct df_insn *insn = &arch->access.insn;
-	u64 linear = linear_of(mode, DF_SEG_ES, df_insn_destination(insn, arch->regs));
+	u64 linear;
+	int ret;
 
-	return access_begin(vcpu, mode, linear, insn->size, true, string_done);
+	ret = locate_destination(vcpu, mode, &linear);
+	if (ret)
+		return give_up(ret);
+	return access_begin(vcpu, mode, linear, vcpu->arch.access.insn.size, true, string_done);
 }
 
 /* The element of MOVS has been read; the registers have not changed since. */
@@ -210,41 +277,50 @@ static int movs_loaded(struct df_vcpu *vcpu)
  */
 static int move_string(struct df_vcpu *vcpu, const struct df_mode *mode)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	const struct df_insn *insn = &arch->access.insn;
-	u64 from = linear_of(mode, insn->segment, df_insn_source(insn, arch->regs));
-	u64 to = linear_of(mode, DF_SEG_ES, df_insn_destination(insn, arch->regs));
-	u64 gpa;
+	const struct df_insn *insn = &vcpu->arch.access.insn;
+	u64 from, to;
 	int ret;
 
-	ret = translate(vcpu, mode, to, DF_PAGING_WRITE, &gpa);
-	if (!ret && offset_in_page(to) + insn->size > PAGE_SIZE)
-		ret = translate(vcpu, mode, PAGE_ALIGN(to), DF_PAGING_WRITE, &gpa);
+	ret = segment(vcpu, mode, insn->segment, df_insn_source(insn, vcpu->arch.regs), insn->size,
+		      false, &from);
+	if (!ret)
+		ret = locate_destination(vcpu, mode, &to);
+	if (!ret)
+		ret = is_there(vcpu, mode, to, insn->size);
 	if (ret)
-		return ret == FAULTED ? DF_RESUME : ret;
+		return give_up(ret);
 	return access_begin(vcpu, mode, from, insn->size, false, movs_loaded);
+}
+
+static int load_or_store(struct df_vcpu *vcpu, const struct df_mode *mode)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	const struct df_insn *insn = &arch->access.insn;
+	bool write = insn->kind == DF_INSN_STORE;
+	u64 linear;
+	int ret;
+
+	ret = segment(vcpu, mode, insn->segment, df_insn_offset(insn, arch->regs, arch->rip),
+		      insn->size, write, &linear);
+	if (ret)
+		return give_up(ret);
+	if (write)
+		arch->access.data = df_insn_store_value(insn, arch->regs);
+	return access_begin(vcpu, mode, linear, insn->size, write, write ? store_done : load_done);
 }
 
 static int execute(struct df_vcpu *vcpu, const struct df_mode *mode)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	const struct df_insn *insn = &arch->access.insn;
-	u64 linear;
+	struct df_access *access = &vcpu->arch.access;
 
-	switch (insn->kind) {
-	case DF_INSN_LOAD:
-	case DF_INSN_STORE:
-		linear = linear_of(mode, insn->segment,
-				   df_insn_offset(insn, arch->regs, arch->rip));
-		if (insn->kind == DF_INSN_LOAD)
-			return access_begin(vcpu, mode, linear, insn->size, false, load_done);
-		arch->access.data = df_insn_store_value(insn, arch->regs);
-		return access_begin(vcpu, mode, linear, insn->size, true, store_done);
+	switch (access->insn.kind) {
 	case DF_INSN_MOVS:
 		return move_string(vcpu, mode);
-	default:
-		arch->access.data = df_insn_store_value(insn, arch->regs);
+	case DF_INSN_STOS:
+		access->data = df_insn_store_value(&access->insn, vcpu->arch.regs);
 		return store_string(vcpu, mode);
+	default:
+		return load_or_store(vcpu, mode);
 	}
 }
 
@@ -253,9 +329,11 @@ static int execute(struct df_vcpu *vcpu, const struct df_mode *mode)
 /* As much of it as can be read; the second page may not be there, and not be needed. */
 static int fetch(struct df_vcpu *vcpu, const struct df_mode *mode, u8 *bytes, size_t *n)
 {
-	u64 linear = linear_of(mode, DF_SEG_CS, vcpu->arch.rip), gpa;
+	u64 linear = mode->segment[DF_SEG_CS].base + vcpu->arch.rip, gpa;
 	u32 error;
 
+	if (mode->bytes != 8)
+		linear = (u32)linear;
 	*n = 0;
 	while (*n < DF_INSN_MAX_BYTES) {
 		size_t part = min_t(size_t, DF_INSN_MAX_BYTES - *n,
@@ -272,8 +350,7 @@ static int fetch(struct df_vcpu *vcpu, const struct df_mode *mode, u8 *bytes, si
 	return 0;
 }
 
-/* KVM's way to say it: the bytes, for whoever has an emulator. */
-static int cannot_emulate(struct df_vcpu *vcpu, const u8 *bytes, size_t n)
+int emulate_failed(struct df_vcpu *vcpu, const u8 *bytes, size_t n)
 {
 	struct kvm_run *run = vcpu->run;
 
@@ -298,15 +375,17 @@ int emulate_mmio(struct df_vcpu *vcpu)
 	if (err)
 		return err;
 	if (fetch(vcpu, &mode, bytes, &n))
-		return cannot_emulate(vcpu, bytes, 0);
+		return emulate_failed(vcpu, bytes, 0);
 	if (df_insn_decode(insn, bytes, n, mode.bytes))
-		return cannot_emulate(vcpu, bytes, n);
+		return emulate_failed(vcpu, bytes, n);
 	return execute(vcpu, &mode);
 }
 
 /* ---- string port I/O (SDM, "VM-Exit Instruction Information") --------------------- */
 
+/* Segments are numbered as everywhere; only for OUTS, and less than 6. */
 #define ADDRESS_BYTES(info)	(2U << ((info) >> 7 & 7))
+#define SEGMENT(info)		min_t(u8, (info) >> 15 & 7, DF_SEG_GS)
 
 static int string_io_done(struct df_vcpu *vcpu)
 {
@@ -322,15 +401,18 @@ static int complete_ins(struct df_vcpu *vcpu)
 	struct df_access *access = &vcpu->arch.access;
 	u8 size = access->insn.size;
 	struct df_mode mode;
-	int err;
+	u64 linear;
+	int ret;
 
 	access->data = 0;
 	memcpy(&access->data, df_vcpu_pio_data(vcpu), size);
 	trace_df_pio(vcpu->id, false, IO_PORT(vcpu->arch.exit.qualification), size, access->data);
-	err = state_mode(vcpu, &mode);
-	if (err)
-		return err;
-	return access_begin(vcpu, &mode, vcpu->arch.exit.linear, size, true, string_io_done);
+	ret = state_mode(vcpu, &mode);
+	if (!ret)
+		ret = locate_destination(vcpu, &mode, &linear);
+	if (ret)
+		return give_up(ret);
+	return access_begin(vcpu, &mode, linear, size, true, string_io_done);
 }
 
 static int outs_loaded(struct df_vcpu *vcpu)
@@ -347,17 +429,29 @@ static int outs_loaded(struct df_vcpu *vcpu)
 /* INS wants to know that it can store what it is about to read. */
 static int begin_ins(struct df_vcpu *vcpu, const struct df_mode *mode)
 {
-	u64 linear = vcpu->arch.exit.linear, gpa;
-	u8 size = vcpu->arch.access.insn.size;
+	u64 linear;
 	int ret;
 
-	ret = translate(vcpu, mode, linear, DF_PAGING_WRITE, &gpa);
-	if (!ret && offset_in_page(linear) + size > PAGE_SIZE)
-		ret = translate(vcpu, mode, PAGE_ALIGN(linear), DF_PAGING_WRITE, &gpa);
+	ret = locate_destination(vcpu, mode, &linear);
+	if (!ret)
+		ret = is_there(vcpu, mode, linear, vcpu->arch.access.insn.size);
 	if (ret)
-		return ret == FAULTED ? DF_RESUME : ret;
+		return give_up(ret);
 	vcpu->arch.complete = complete_ins;
 	return exit_pio(vcpu, vcpu->arch.exit.qualification);
+}
+
+static int begin_outs(struct df_vcpu *vcpu, const struct df_mode *mode)
+{
+	const struct df_insn *insn = &vcpu->arch.access.insn;
+	u64 linear;
+	int ret;
+
+	ret = segment(vcpu, mode, insn->segment, df_insn_source(insn, vcpu->arch.regs), insn->size,
+		      false, &linear);
+	if (ret)
+		return give_up(ret);
+	return access_begin(vcpu, mode, linear, insn->size, false, outs_loaded);
 }
 
 int emulate_string_io(struct df_vcpu *vcpu)
@@ -371,6 +465,7 @@ int emulate_string_io(struct df_vcpu *vcpu)
 	*insn = (struct df_insn){
 		.kind = q & IO_IN ? DF_INSN_INS : DF_INSN_OUTS,
 		.size = IO_SIZE(q),
+		.segment = SEGMENT(arch->exit.insn_info),
 		.address_size = ADDRESS_BYTES(arch->exit.insn_info),
 		.rep = q & IO_REP,
 	};
@@ -381,7 +476,5 @@ int emulate_string_io(struct df_vcpu *vcpu)
 	err = state_mode(vcpu, &mode);
 	if (err)
 		return err;
-	if (q & IO_IN)
-		return begin_ins(vcpu, &mode);
-	return access_begin(vcpu, &mode, arch->exit.linear, insn->size, false, outs_loaded);
+	return q & IO_IN ? begin_ins(vcpu, &mode) : begin_outs(vcpu, &mode);
 }

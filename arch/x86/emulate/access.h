@@ -48,6 +48,14 @@ struct df_access {
  */
 int emulate_mmio(struct df_vcpu *vcpu);
 
+/**
+ * emulate_failed() - leave KVM_RUN with KVM_INTERNAL_ERROR_EMULATION
+ * @vcpu: the vCPU
+ * @bytes: the instruction's, for whoever has an emulator
+ * @n: how many are known, at most 15
+ */
+int emulate_failed(struct df_vcpu *vcpu, const u8 *bytes, size_t n);
+
 /** emulate_string_io() - INS or OUTS, likewise, one element at a time. */
 int emulate_string_io(struct df_vcpu *vcpu);
 

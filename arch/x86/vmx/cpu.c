@@ -4,6 +4,7 @@
 #include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/smp.h>
+#include <linux/workqueue.h>
 
 #include "host.h"
 #include "types.h"
@@ -26,9 +27,10 @@ struct vmx_cpu {
 
 static DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
 
-/* Guards @users; taken inside cpus_read_lock(). */
+/* Guards @users and @is_on; taken inside cpus_read_lock(). */
 static DEFINE_MUTEX(users_lock);
 static unsigned int users;
+static bool is_on;
 
 static int cpu_enable(void)
 {
@@ -144,22 +146,43 @@ int vmx_get(const struct vmx_capabilities *caps)
 
 	guard(cpus_read_lock)();
 	guard(mutex)(&users_lock);
-	if (!users)
+	if (!is_on)
 		err = enable_all(caps);
-	if (!err)
+	if (!err) {
+		is_on = true;
 		users++;
+	}
 	return err;
 }
 
-void vmx_put(void)
+static void leave_all(struct work_struct *unused)
 {
 	guard(cpus_read_lock)();
 	guard(mutex)(&users_lock);
-	if (--users)
+	if (users || !is_on)
 		return;
 	df_host_vmx_users(NULL);
 	on_each_cpu(disable_this, NULL, 1);
 	free_regions();
+	is_on = false;
+}
+
+static DECLARE_WORK(leave_work, leave_all);
+
+/*
+ * The host has to wait for RCU before it forgets our emergency callback: whoever
+ * destroys the last VM does not. A VM that comes first finds VMX on.
+ */
+void vmx_put(void)
+{
+	guard(mutex)(&users_lock);
+	if (!--users)
+		schedule_work(&leave_work);
+}
+
+void vmx_exit(void)
+{
+	flush_work(&leave_work);
 }
 
 /* CPU hotplug holds the lock that keeps vmx_get() and vmx_put() away. */
@@ -168,7 +191,7 @@ int vmx_cpu_online(const struct vmx_capabilities *caps)
 	unsigned long flags;
 	int err;
 
-	if (!users)
+	if (!is_on)
 		return 0;
 	this_cpu_write(vmx_cpu.region, vmx_region_alloc(numa_node_id(), caps));
 	if (!this_cpu_read(vmx_cpu.region))

@@ -18,8 +18,11 @@ struct df_vcpu_arch;
  */
 int vmx_get(const struct vmx_capabilities *caps);
 
-/** vmx_put() - switch it off again when nobody needs it any more. May sleep. */
+/** vmx_put() - switch it off again, soon, if nobody needs it any more. May sleep. */
 void vmx_put(void);
+
+/** vmx_exit() - wait until it is off, when there is no VM. May sleep. */
+void vmx_exit(void);
 
 /* For CPU hotplug; on the CPU itself. */
 int vmx_cpu_online(const struct vmx_capabilities *caps);
