@@ -323,6 +323,12 @@ static inline uint32_t guest_supported(struct guest *g, uint32_t leaf, uint32_t 
 
 /* --- what mmio.c, port-io.c, memory.c, dirty-log.c and life.c share --- */
 
+/* An emulated host is slow, one with KASAN more so: 30 seconds are too few. */
+#ifdef TEST_TIMEOUT_DEFAULT
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 300
+#endif
+
 /* Newer than Debian 12's <linux/kvm.h>. */
 #ifndef KVM_SET_USER_MEMORY_REGION2
 struct kvm_userspace_memory_region2 {

@@ -16,7 +16,7 @@
 #define MAX_ENTRIES	256	/* as KVM */
 
 #define LEAF_XSTATE	0xd
-#define OSXSAVE		BIT(27)
+#define OSXSAVE		BIT_ULL(27)
 
 static const struct kvm_cpuid_entry2 *find(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
 {
@@ -45,23 +45,28 @@ u64 cpuid_xfeatures(const struct df_vcpu_arch *arch)
 	return e ? (e->eax | (u64)e->edx << 32) & fpu_features() : XFEATURE_MASK_FP;
 }
 
-/* What follows the registers, whatever user space says. What is not there is zeroes. */
-static struct kvm_cpuid_entry2 answer(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
+/* What is not there is zeroes. */
+static void answer(struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
 {
-	const struct kvm_cpuid_entry2 *found = find(arch, leaf, subleaf);
-	struct kvm_cpuid_entry2 e = {};
+	const struct kvm_cpuid_entry2 *e = find(arch, leaf, subleaf);
+	static const struct kvm_cpuid_entry2 none;
+	u64 *regs = arch->regs;
 
-	if (!found)
-		return e;
-	e = *found;
+	if (!e)
+		e = &none;
+	regs[DF_RAX] = e->eax;
+	regs[DF_RBX] = e->ebx;
+	regs[DF_RCX] = e->ecx;
+	regs[DF_RDX] = e->edx;
+
+	/* What follows the registers, whatever user space says. */
 	if (leaf == 1) {
-		e.ecx &= ~(u32)OSXSAVE;
+		regs[DF_RCX] &= ~OSXSAVE;
 		if (vmcs_read(GUEST_CR4) & X86_CR4_OSXSAVE)
-			e.ecx |= OSXSAVE;
-	} else if (leaf == LEAF_XSTATE && subleaf < 2) {
-		e.ebx = fpu_size(arch->xcr0, subleaf == 1);
+			regs[DF_RCX] |= OSXSAVE;
+	} else if (leaf == LEAF_XSTATE && subleaf < 2 && e != &none) {
+		regs[DF_RBX] = fpu_size(arch->xcr0, subleaf == 1);
 	}
-	return e;
 }
 
 static bool is_faulting(const struct df_vcpu_arch *arch)
@@ -73,15 +78,10 @@ static bool is_faulting(const struct df_vcpu_arch *arch)
 int cpuid_handle(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	struct kvm_cpuid_entry2 e;
 
 	if (unlikely(is_faulting(arch)))
 		return events_gp(arch);
-	e = answer(arch, arch->regs[DF_RAX], arch->regs[DF_RCX]);
-	arch->regs[DF_RAX] = e.eax;
-	arch->regs[DF_RBX] = e.ebx;
-	arch->regs[DF_RCX] = e.ecx;
-	arch->regs[DF_RDX] = e.edx;
+	answer(arch, arch->regs[DF_RAX], arch->regs[DF_RCX]);
 	exit_skip(arch);
 	return DF_RESUME;
 }

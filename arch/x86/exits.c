@@ -4,6 +4,7 @@
  */
 #include <linux/kvm.h>
 #include <linux/kvm_para.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <asm/trapnr.h>
 #include <asm/vmx.h>
@@ -73,11 +74,15 @@ int exit_unexpected(struct df_vcpu *vcpu)
  * exit and is raised again, an NMI with NMIs blocked, as in its handler, until
  * the IRET.
  */
-static int host_interrupt(void)
+static int host_interrupt(struct df_vcpu *vcpu)
 {
+	/* The guest held nothing that RCU guards: a tick may know. */
+	rcu_virt_note_context_switch();
 	local_irq_enable();
 	cpu_relax();
 	local_irq_disable();
+	/* An IPI may have changed CR4. */
+	state_host_cr4(&vcpu->arch);
 	return DF_RESUME;
 }
 
@@ -122,7 +127,7 @@ static int skip(struct df_vcpu *vcpu)
 int exit_handle_inner(struct df_vcpu *vcpu)
 {
 	switch (vcpu->arch.exit.reason) {
-	case EXIT_REASON_EXTERNAL_INTERRUPT:	return host_interrupt();
+	case EXIT_REASON_EXTERNAL_INTERRUPT:	return host_interrupt(vcpu);
 	case EXIT_REASON_EXCEPTION_NMI:		return host_exception();
 	case EXIT_REASON_CPUID:			return cpuid_handle(vcpu);
 	case EXIT_REASON_VMCALL:		return hypercall(vcpu);

@@ -63,54 +63,34 @@ struct row {
 	u8 need;
 };
 
-/*
- * Each with its reason. The order is free: rows are looked for one by one, and
- * MSRs that a guest uses often do not exit.
- */
+/* In the order of their numbers, each with its reason. */
 static const struct row rows[] = {
-	/* Segment bases, SYSENTER, SYSCALL: every system call of a guest. */
-	{ MSR_FS_BASE, IN_VMCS, CANONICAL, PASSED, GUEST_FS_BASE },
-	{ MSR_GS_BASE, IN_VMCS, CANONICAL, PASSED, GUEST_GS_BASE },
-	{ MSR_IA32_SYSENTER_CS, IN_VMCS, LOW_HALF, PASSED | LISTED, GUEST_SYSENTER_CS },
-	{ MSR_IA32_SYSENTER_ESP, IN_VMCS, CANONICAL, PASSED | LISTED, GUEST_SYSENTER_ESP },
-	{ MSR_IA32_SYSENTER_EIP, IN_VMCS, CANONICAL, PASSED | LISTED, GUEST_SYSENTER_EIP },
-	{ MSR_KERNEL_GS_BASE, SWITCHED, CANONICAL, PASSED | LISTED, DF_MSR_KERNEL_GS_BASE },
-	{ MSR_STAR, SWITCHED, ANY, PASSED | LISTED, DF_MSR_STAR },
-	{ MSR_LSTAR, SWITCHED, CANONICAL, PASSED | LISTED, DF_MSR_LSTAR },
-	{ MSR_SYSCALL_MASK, SWITCHED, LOW_HALF, PASSED | LISTED, DF_MSR_SYSCALL_MASK },
-	/* Of no effect on these CPUs, but Linux sets it. */
-	{ MSR_CSTAR, STORED, CANONICAL, LISTED, DF_STORED_CSTAR },
-	/* RDTSCP and RDPID read it; the host's is its CPU number, so that it is not passed. */
-	{ MSR_TSC_AUX, SWITCHED, LOW_HALF, LISTED, DF_MSR_TSC_AUX, 0, RDTSCP },
-	{ MSR_IA32_CR_PAT, IN_VMCS, MEMORY_TYPES, PASSED | LISTED, GUEST_IA32_PAT },
-
-	/* What changes with the mode, the time or the APIC. */
-	{ MSR_EFER, COMPUTED },
 	{ MSR_IA32_TSC, COMPUTED, ANY, LISTED },
-	{ MSR_IA32_TSC_ADJUST, COMPUTED, ANY, LISTED },
+	/* Where the APIC is, and whether: user space's to say until there is one here. */
 	{ MSR_IA32_APICBASE, COMPUTED },
-
-	/* Extended supervisor state: there is none, XSAVES knows only the user's. */
-	{ MSR_IA32_XSS, CONSTANT, NOTHING, 0, 0, 0, XSAVES },
-	/* Microcode is the host's: its revision is user space's to say, loading it does nothing. */
-	{ MSR_IA32_UCODE_REV, STORED, IGNORED, LISTED | FEATURE, DF_STORED_UCODE_REV },
+	{ MSR_IA32_TSC_ADJUST, COMPUTED, ANY, LISTED },
+	/* Microcode is the host's: loading it does nothing, its revision is user space's to say. */
 	{ MSR_IA32_UCODE_WRITE, CONSTANT, IGNORED },
+	{ MSR_IA32_UCODE_REV, STORED, IGNORED, LISTED | FEATURE, DF_STORED_UCODE_REV },
+	/* CPUID faulting, and a bus ratio of nothing. */
+	{ MSR_PLATFORM_INFO, STORED, NOTHING, LISTED, DF_STORED_PLATFORM_INFO },
+	/* Memory types of ranges: kept, and without effect, EPT has the last word. */
+	{ MSR_MTRRcap, CONSTANT, NOTHING, 0, 0, 0x500 | MTRR_VARIABLE },
 	/* What the CPU is not vulnerable to; the guest's own mitigations hang on it. */
 	{ MSR_IA32_ARCH_CAPABILITIES, STORED, NOTHING, LISTED | FEATURE,
 	  DF_STORED_ARCH_CAPABILITIES, 0, ARCH_CAPABILITIES },
-	/* CPUID faulting, and a bus ratio of nothing. */
-	{ MSR_PLATFORM_INFO, STORED, NOTHING, LISTED, DF_STORED_PLATFORM_INFO },
 	{ MSR_MISC_FEATURES_ENABLES, STORED, BY_MASK, LISTED, DF_STORED_MISC_FEATURES,
 	  MSR_MISC_FEATURES_ENABLES_CPUID_FAULT },
+	/* Every system call of a 32-bit guest. */
+	{ MSR_IA32_SYSENTER_CS, IN_VMCS, LOW_HALF, PASSED | LISTED, GUEST_SYSENTER_CS },
+	{ MSR_IA32_SYSENTER_ESP, IN_VMCS, CANONICAL, PASSED | LISTED, GUEST_SYSENTER_ESP },
+	{ MSR_IA32_SYSENTER_EIP, IN_VMCS, CANONICAL, PASSED | LISTED, GUEST_SYSENTER_EIP },
 	/* BIOS settings that Linux reads and writes back. */
 	{ MSR_IA32_MISC_ENABLE, STORED, ANY, LISTED, DF_STORED_MISC_ENABLE },
-	{ MSR_IA32_POWER_CTL, STORED, ANY, LISTED, DF_STORED_POWER_CTL },
 	/* Branch tracing: not there; Linux turns it off. */
 	{ MSR_IA32_DEBUGCTLMSR, STORED, BY_MASK, LISTED, DF_STORED_DEBUGCTL, 0 },
-
-	/* Memory types of ranges: kept, and without effect, EPT has the last word. */
-	{ MSR_MTRRcap, CONSTANT, NOTHING, 0, 0, 0x500 | MTRR_VARIABLE },
-	{ MSR_MTRRdefType, STORED, MTRR, 0, DF_STORED_MTRR_DEF_TYPE, 0xcff },
+	{ MSR_IA32_POWER_CTL, STORED, ANY, LISTED, DF_STORED_POWER_CTL },
+	/* The variable MTRRs are pairs of base and mask: variable_mtrr[]. */
 	{ MSR_MTRRfix64K_00000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 0 },
 	{ MSR_MTRRfix16K_80000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 1 },
 	{ MSR_MTRRfix16K_A0000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 2 },
@@ -122,34 +102,69 @@ static const struct row rows[] = {
 	{ MSR_MTRRfix4K_E8000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 8 },
 	{ MSR_MTRRfix4K_F0000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 9 },
 	{ MSR_MTRRfix4K_F8000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 10 },
+	{ MSR_IA32_CR_PAT, IN_VMCS, MEMORY_TYPES, PASSED | LISTED, GUEST_IA32_PAT },
+	{ MSR_MTRRdefType, STORED, MTRR, 0, DF_STORED_MTRR_DEF_TYPE, 0xcff },
+	/* Extended supervisor state: there is none, XSAVES knows only the user's. */
+	{ MSR_IA32_XSS, CONSTANT, NOTHING, 0, 0, 0, XSAVES },
+	/* The mode of the CPU. */
+	{ MSR_EFER, COMPUTED },
+	/* Every system call and context switch of a 64-bit guest. */
+	{ MSR_STAR, SWITCHED, ANY, PASSED | LISTED, DF_MSR_STAR },
+	{ MSR_LSTAR, SWITCHED, CANONICAL, PASSED | LISTED, DF_MSR_LSTAR },
+	/* Of no effect on these CPUs, but Linux sets it. */
+	{ MSR_CSTAR, STORED, CANONICAL, LISTED, DF_STORED_CSTAR },
+	{ MSR_SYSCALL_MASK, SWITCHED, LOW_HALF, PASSED | LISTED, DF_MSR_SYSCALL_MASK },
+	{ MSR_FS_BASE, IN_VMCS, CANONICAL, PASSED, GUEST_FS_BASE },
+	{ MSR_GS_BASE, IN_VMCS, CANONICAL, PASSED, GUEST_GS_BASE },
+	{ MSR_KERNEL_GS_BASE, SWITCHED, CANONICAL, PASSED | LISTED, DF_MSR_KERNEL_GS_BASE },
+	/* RDTSCP and RDPID read it; the host's is its CPU number, so that it is not passed. */
+	{ MSR_TSC_AUX, SWITCHED, LOW_HALF, LISTED, DF_MSR_TSC_AUX, 0, RDTSCP },
 };
 
-/* The variable MTRRs are a run of pairs, base and mask: one row for all. */
-static struct row variable_mtrr(u32 index)
+/* A row for all of them; @arg and @arg2 are made from the number. */
+static const struct row variable_mtrr[] = {
+	{ 0, STORED, MTRR },
+	{ 1, STORED, BY_MASK },
+};
+
+static bool is_variable_mtrr(u32 index)
 {
-	return (struct row){
-		.index = index,
-		.place = STORED,
-		.check = index & 1 ? BY_MASK : MTRR,
-		.arg = DF_STORED_MTRR_VARIABLE + (index - MTRRphysBase_MSR(0)),
-		.arg2 = GENMASK_ULL(boot_cpu_data.x86_phys_bits - 1, 12) |
-			(index & 1 ? BIT(11) : 0xff),
-	};
+	return index - MTRRphysBase_MSR(0) < 2 * MTRR_VARIABLE;
 }
 
-static bool find(u32 index, struct row *row)
+static const struct row *find(u32 index)
 {
-	if (index - MTRRphysBase_MSR(0) < 2 * MTRR_VARIABLE) {
-		*row = variable_mtrr(index);
-		return true;
+	size_t low = 0, high = ARRAY_SIZE(rows);
+
+	if (is_variable_mtrr(index))
+		return &variable_mtrr[index & 1];
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (rows[middle].index == index)
+			return &rows[middle];
+		if (rows[middle].index < index)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (rows[i].index == index) {
-			*row = rows[i];
-			return true;
-		}
-	}
-	return false;
+	return NULL;
+}
+
+static u64 *stored(struct df_vcpu_arch *arch, const struct row *row, u32 index)
+{
+	u32 n = row->arg;
+
+	if (is_variable_mtrr(index))
+		n = DF_STORED_MTRR_VARIABLE + (index - MTRRphysBase_MSR(0));
+	return &arch->stored_msrs[array_index_nospec(n, DF_NR_STORED)];
+}
+
+static u64 mask_of(const struct row *row, u32 index)
+{
+	if (!is_variable_mtrr(index))
+		return row->arg2;
+	return GENMASK_ULL(boot_cpu_data.x86_phys_bits - 1, 12) | (index & 1 ? BIT(11) : 0xff);
 }
 
 /* Four bitmaps of 8192 bits: reads of low and high MSRs, writes of low and high. */
@@ -206,9 +221,11 @@ static bool has_need(const struct df_vcpu_arch *arch, u8 need)
 }
 
 /* As a guest finds it. */
-static bool find_for_guest(const struct df_vcpu_arch *arch, u32 index, struct row *row)
+static const struct row *find_for_guest(const struct df_vcpu_arch *arch, u32 index)
 {
-	return find(index, row) && has_need(arch, row->need);
+	const struct row *row = find(index);
+
+	return row && (!row->need || has_need(arch, row->need)) ? row : NULL;
 }
 
 /* ---- reading and writing one ------------------------------------------------- */
@@ -227,7 +244,7 @@ static bool are_memory_types(u64 value, bool pat)
 	return true;
 }
 
-static bool may_write(const struct row *row, u64 now, u64 value, bool host)
+static bool may_write(const struct row *row, u32 index, u64 now, u64 value, bool host)
 {
 	switch (row->check) {
 	case CANONICAL:
@@ -241,9 +258,9 @@ static bool may_write(const struct row *row, u64 now, u64 value, bool host)
 	case NOTHING:
 		return value == now || (host && row->place == STORED);
 	case BY_MASK:
-		return !(value & ~row->arg2);
+		return !(value & ~mask_of(row, index));
 	case MTRR:
-		return !(value & ~row->arg2) && is_memory_type(value & 0xff, false);
+		return !(value & ~mask_of(row, index)) && is_memory_type(value & 0xff, false);
 	default:
 		return true;
 	}
@@ -307,21 +324,21 @@ static int access_field(struct df_vcpu_arch *arch, u32 field, u64 *value, bool w
 static int read_msr(struct df_vcpu *vcpu, u32 index, u64 *value)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	struct row row;
+	const struct row *row = find(index);
 
-	if (!find(index, &row))
+	if (!row)
 		return -ENOENT;
-	switch (row.place) {
+	switch (row->place) {
 	case IN_VMCS:
-		return access_field(arch, row.arg, value, false);
+		return access_field(arch, row->arg, value, false);
 	case SWITCHED:
-		*value = arch->guest_msrs[row.arg];
+		*value = arch->guest_msrs[row->arg];
 		return 0;
 	case STORED:
-		*value = arch->stored_msrs[row.arg];
+		*value = *stored(arch, row, index);
 		return 0;
 	case CONSTANT:
-		*value = row.arg2;
+		*value = row->arg2;
 		return 0;
 	default:
 		return compute_get(vcpu, index, value);
@@ -332,25 +349,25 @@ static int read_msr(struct df_vcpu *vcpu, u32 index, u64 *value)
 static int write_msr(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	struct row row;
+	const struct row *row = find(index);
 	u64 now = 0;
 
-	if (!find(index, &row))
+	if (!row)
 		return -ENOENT;
-	if (row.check == NOTHING)
+	if (row->check == NOTHING)
 		read_msr(vcpu, index, &now);
-	if (!may_write(&row, now, value, host))
+	if (!may_write(row, index, now, value, host))
 		return -EINVAL;
-	if (row.check == IGNORED && !host)
+	if (row->check == IGNORED && !host)
 		return 0;
-	switch (row.place) {
+	switch (row->place) {
 	case IN_VMCS:
-		return access_field(arch, row.arg, &value, true);
+		return access_field(arch, row->arg, &value, true);
 	case SWITCHED:
-		arch->guest_msrs[row.arg] = value;
+		arch->guest_msrs[row->arg] = value;
 		return 0;
 	case STORED:
-		arch->stored_msrs[row.arg] = value;
+		*stored(arch, row, index) = value;
 		return 0;
 	case CONSTANT:
 		return 0;
@@ -376,19 +393,19 @@ bool msr_handle_inner(struct df_vcpu *vcpu, bool write)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	u32 index = arch->regs[DF_RCX];
-	u64 *stored, value = edx_eax(arch);
-	struct row row;
+	const struct row *row = find_for_guest(arch, index);
+	u64 *place, value = edx_eax(arch);
 
-	if (!find_for_guest(arch, index, &row) || row.place != STORED)
+	if (!row || row->place != STORED)
 		return false;
-	stored = &arch->stored_msrs[array_index_nospec(row.arg, DF_NR_STORED)];
+	place = stored(arch, row, index);
 	if (write) {
-		if (!may_write(&row, *stored, value, false))
+		if (!may_write(row, index, *place, value, false))
 			return false;
-		if (row.check != IGNORED)
-			*stored = value;
+		if (row->check != IGNORED)
+			*place = value;
 	} else {
-		value = *stored;
+		value = *place;
 		finish_read(arch, value);
 	}
 	trace_df_msr(vcpu->id, write, index, value, 0);
@@ -426,10 +443,9 @@ int msr_handle(struct df_vcpu *vcpu, bool write)
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	u32 index = arch->regs[DF_RCX];
 	u64 value = edx_eax(arch), reason;
-	struct row row;
 	int err;
 
-	if (!find_for_guest(arch, index, &row))
+	if (!find_for_guest(arch, index))
 		err = -ENOENT;
 	else
 		err = write ? write_msr(vcpu, index, value, false) :

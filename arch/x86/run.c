@@ -6,7 +6,6 @@
 #include <linux/irqflags.h>
 #include <linux/kvm.h>
 #include <linux/preempt.h>
-#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/vtime.h>
 #include <asm/debugreg.h>
@@ -38,6 +37,7 @@ int run_vmcs_begin(struct df_vcpu_arch *arch)
 	}
 	if (moved) {
 		vmcs_host_on_cpu();
+		state_host_on_cpu(arch);
 		/* The guest may have flushed elsewhere what is remembered here. */
 		vmx_invvpid_context(arch->vpid);
 	}
@@ -84,12 +84,7 @@ void run_write_dirty(struct df_vcpu_arch *arch)
 static void prepare_entry(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	u64 cr4 = __read_cr4();
 
-	if (arch->host_cr4 != cr4) {
-		vmcs_write(HOST_CR4, cr4);
-		arch->host_cr4 = cr4;
-	}
 	run_write_dirty(arch);
 	if (unlikely(arch->nmi_pending || arch->nmi_window))
 		events_raise_nmi(arch);
@@ -212,7 +207,6 @@ static int enter_guest(struct df_vcpu *vcpu)
 	state_guest_in(arch);
 	local_irq_disable();
 	vtime_account_guest_enter();
-	rcu_virt_note_context_switch();
 	ret = inner_ring(vcpu);
 	vtime_account_guest_exit();
 	local_irq_enable();

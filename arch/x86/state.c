@@ -50,6 +50,12 @@ int state_init(void)
 
 /* ---- between host and guest --------------------------------------------- */
 
+/* Of MSRs that exist, with values that were checked; the host is no PV guest. */
+static void set_msr(u32 msr, u64 value)
+{
+	__wrmsr(msr, value, value >> 32);
+}
+
 /*
  * An exit loads flat data segments, and bases from the VMCS. The user's
  * selectors come back at the end, and after each its base.
@@ -60,35 +66,75 @@ static void segments_in(struct df_vcpu_arch *arch)
 	savesegment(es, arch->host_es);
 	savesegment(fs, arch->host_fs);
 	savesegment(gs, arch->host_gs);
-	arch->host_fs_base = read_msr_or_0(MSR_FS_BASE);
+	arch->host_fs_base = __rdmsr(MSR_FS_BASE);
 	vmcs_write(HOST_FS_BASE, arch->host_fs_base);
 }
 
 static void segments_out(struct df_vcpu_arch *arch)
 {
-	if (arch->host_ds | arch->host_es) {
+	if (unlikely(arch->host_ds | arch->host_es)) {
 		loadsegment(ds, arch->host_ds);
 		loadsegment(es, arch->host_es);
 	}
-	if (arch->host_fs) {
+	if (unlikely(arch->host_fs)) {
 		loadsegment(fs, arch->host_fs);
-		wrmsrl(MSR_FS_BASE, arch->host_fs_base);
+		set_msr(MSR_FS_BASE, arch->host_fs_base);
 	}
-	if (arch->host_gs)
+	if (unlikely(arch->host_gs))
 		df_host_load_gs(arch->host_gs);
 	/* An exit leaves limits of 64 KiB and 103 bytes in GDTR and TR. */
 	invalidate_tss_limit();
-	load_fixmap_gdt(raw_smp_processor_id());
+	native_load_gdt(&arch->host_gdt);
+}
+
+/*
+ * The host's STAR, LSTAR and SYSCALL_MASK are the same on every CPU from its boot
+ * on, and TSC_AUX is the CPU's own; KERNEL_GS_BASE is the user's GS base.
+ */
+static void msrs_in(struct df_vcpu_arch *arch)
+{
+	arch->host_msrs[DF_MSR_KERNEL_GS_BASE] = __rdmsr(MSR_KERNEL_GS_BASE);
+	for (int i = 0; i < DF_NR_MSRS; i++)
+		if (arch->guest_msrs[i] != arch->host_msrs[i])
+			set_msr(switched_msrs[i], arch->guest_msrs[i]);
+}
+
+static void msrs_out(struct df_vcpu_arch *arch)
+{
+	for (int i = 0; i < DF_NR_MSRS; i++) {
+		/* It does not pass through: the guest cannot have changed it. */
+		if (i != DF_MSR_TSC_AUX)
+			arch->guest_msrs[i] = __rdmsr(switched_msrs[i]);
+		if (arch->guest_msrs[i] != arch->host_msrs[i])
+			set_msr(switched_msrs[i], arch->host_msrs[i]);
+	}
+}
+
+void state_host_on_cpu(struct df_vcpu_arch *arch)
+{
+	for (int i = 0; i < DF_NR_MSRS; i++)
+		arch->host_msrs[i] = read_msr_or_0(switched_msrs[i]);
+	/* What is in the register is the read-only alias that the kernel uses. */
+	native_store_gdt(&arch->host_gdt);
+	arch->host_cr4 = 0;
+}
+
+void state_host_cr4(struct df_vcpu_arch *arch)
+{
+	u64 cr4 = native_read_cr4();
+
+	if (arch->host_cr4 != cr4) {
+		vmcs_write(HOST_CR4, cr4);
+		arch->host_cr4 = cr4;
+	}
 }
 
 void state_guest_in(struct df_vcpu_arch *arch)
 {
 	segments_in(arch);
-	for (int i = 0; i < DF_NR_MSRS; i++) {
-		rdmsrl(switched_msrs[i], arch->host_msrs[i]);
-		wrmsrl(switched_msrs[i], arch->guest_msrs[i]);
-	}
-	vmcs_write(HOST_CR3, __read_cr3());
+	msrs_in(arch);
+	state_host_cr4(arch);
+	vmcs_write(HOST_CR3, __native_read_cr3());
 	debug_load(arch);
 	fpu_in(arch);
 }
@@ -97,10 +143,7 @@ void state_guest_out(struct df_vcpu_arch *arch)
 {
 	fpu_out(arch);
 	segments_out(arch);
-	for (int i = 0; i < DF_NR_MSRS; i++) {
-		rdmsrl(switched_msrs[i], arch->guest_msrs[i]);
-		wrmsrl(switched_msrs[i], arch->host_msrs[i]);
-	}
+	msrs_out(arch);
 	/* An exit clears DR7; the host's own breakpoints are in a variable. */
 	if (hw_breakpoint_active())
 		hw_breakpoint_restore();

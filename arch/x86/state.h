@@ -79,6 +79,12 @@ int state_init(void);
 void state_guest_in(struct df_vcpu_arch *arch);
 void state_guest_out(struct df_vcpu_arch *arch);
 
+/** state_host_cr4() - an exit is to load the CR4 that the host has now; the VMCS current. */
+void state_host_cr4(struct df_vcpu_arch *arch);
+
+/** state_host_on_cpu() - what of the host's state is this CPU's; preemption off. */
+void state_host_on_cpu(struct df_vcpu_arch *arch);
+
 /* KVM_GET_REGS, KVM_GET_SREGS2 and their likes; the vCPU's lock held, may sleep. */
 void state_get_regs(struct df_vcpu *vcpu, struct kvm_regs *regs);
 void state_set_regs(struct df_vcpu *vcpu, const struct kvm_regs *regs);

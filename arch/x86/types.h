@@ -9,6 +9,7 @@
 #include <linux/list.h>
 #include <linux/spinlock_types.h>
 #include <linux/types.h>
+#include <asm/desc_defs.h>
 #include <asm/vmx.h>
 
 #include "emulate/access.h"
@@ -129,6 +130,7 @@ struct df_vcpu_arch {
 	u64 stored_msrs[DF_NR_STORED];
 	u16 host_ds, host_es, host_fs, host_gs;
 	u64 host_fs_base, host_cr4;
+	struct desc_ptr host_gdt;
 
 	u64 apic_base;
 	u64 cr8;

@@ -27,6 +27,9 @@ struct vmx_cpu {
 
 static DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
 
+/* How long VMX stays on after the last VM. */
+#define LEAVE_DELAY	(HZ / 10)
+
 /* Guards @users and @is_on; taken inside cpus_read_lock(). */
 static DEFINE_MUTEX(users_lock);
 static unsigned int users;
@@ -167,22 +170,23 @@ static void leave_all(struct work_struct *unused)
 	is_on = false;
 }
 
-static DECLARE_WORK(leave_work, leave_all);
+static DECLARE_DELAYED_WORK(leave_work, leave_all);
 
 /*
  * The host has to wait for RCU before it forgets our emergency callback: whoever
- * destroys the last VM does not. A VM that comes first finds VMX on.
+ * destroys the last VM does not, and whoever creates and destroys many has VMX
+ * on all the while.
  */
 void vmx_put(void)
 {
 	guard(mutex)(&users_lock);
 	if (!--users)
-		schedule_work(&leave_work);
+		schedule_delayed_work(&leave_work, LEAVE_DELAY);
 }
 
 void vmx_exit(void)
 {
-	flush_work(&leave_work);
+	flush_delayed_work(&leave_work);
 }
 
 /* CPU hotplug holds the lock that keeps vmx_get() and vmx_put() away. */
@@ -237,6 +241,9 @@ int vmx_load(struct df_vcpu_arch *arch)
 	unsigned long flags;
 	int ret = moved;
 
+	/* Nobody but us takes it away from here while preemption is off. */
+	if (!moved && READ_ONCE(this->current_vmcs) == arch->vmcs)
+		return 0;
 	if (moved && cpu >= 0)
 		smp_call_function_single(cpu, clear_here, arch, 1);
 

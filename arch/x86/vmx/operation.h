@@ -136,12 +136,21 @@ static inline void vmcs_write(enum vmcs_field field, u64 value)
 	WARN_ON_ONCE(vmwrite(field, value));
 }
 
-static inline u64 vmcs_read(enum vmcs_field field)
+static __always_inline u64 vmcs_read(enum vmcs_field field)
 {
 	unsigned long value = 0;
-
+#ifdef CONFIG_CC_HAS_ASM_GOTO_OUTPUT
+	asm goto("vmread %[field], %[value]\n\t"
+		 "jna %l[vmfail]"
+		 : [value] "=rm" (value) : [field] "r" ((unsigned long)field) : "cc" : vmfail);
+	return value;
+vmfail:
+	WARN_ON_ONCE(1);
+	return 0;
+#else
 	WARN_ON_ONCE(vmread(field, &value));
 	return value;
+#endif
 }
 
 static inline void vmx_invept(unsigned long extent, u64 eptp)
