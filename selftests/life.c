@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -37,6 +38,8 @@ FIXTURE(life){};
 
 FIXTURE_SETUP(life)
 {
+	/* Single pages are counted, and cost less to fill. */
+	ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
 }
 
 FIXTURE_TEARDOWN(life)
@@ -61,7 +64,12 @@ static struct figures take_figures(void)
 		.vcpus = guest_figure(RESOURCES, "vcpus"),
 		.vmcs = guest_figure(RESOURCES, "vmcs"),
 	};
+	int compact;
 
+	/* Free pages that a CPU keeps for itself go back first. */
+	compact = open("/proc/sys/vm/compact_memory", O_WRONLY | O_CLOEXEC);
+	if (compact >= 0 && write(compact, "1", 1) == 1)
+		close(compact);
 	/* A kernel with KASAN keeps what was freed for a while. */
 	if (access("/sys/kernel/debug/kmemleak", F_OK)) {
 		f.available = guest_figure("/proc/meminfo", "MemAvailable");
@@ -231,7 +239,8 @@ TEST_F_TIMEOUT(life, rounds_leave_nothing_behind, 3600)
 	expect_quiet_log(_metadata, log);
 }
 
-static void run_crowd(int vcpus)
+/* Half of the vCPUs only count, the others go to user space and touch memory. */
+static void run_crowd(int vcpus, int *started)
 {
 	struct crowd *c = calloc(1, sizeof(*c));
 	struct kvm_regs regs;
@@ -239,16 +248,19 @@ static void run_crowd(int vcpus)
 	if (guest_create(&c->g, code_count, GUEST_SIZE(code_count)))
 		_exit(1);
 	memcpy(c->g.memory + GUEST_CODE + 0x100, code_walk, GUEST_SIZE(code_walk));
-	for (int i = 0; i < vcpus; i++) {
+	for (int i = 0; i < vcpus; i++)
 		if (add_vcpu(c, i))
 			_exit(1);
-		if (i % 2) {
-			regs = guest_regs(&c->each[i]);
-			regs.rip += 0x100;
-			ioctl(c->each[i].vcpu, KVM_SET_REGS, &regs);
-		}
+	for (int i = 0; i < vcpus; i++) {
+		regs = guest_regs(&c->each[i]);
+		regs.rip += i % 2 * 0x100;
+		ioctl(c->each[i].vcpu, KVM_SET_REGS, &regs);
 		pthread_create(&c->thread[i], NULL, run_for_ever, &c->each[i]);
 	}
+	while (!__atomic_load_n((uint32_t *)(c->g.memory + 0x3000), 5) ||
+	       !__atomic_load_n((uint32_t *)(c->g.memory + 0x10000), 5))
+		usleep(1000);
+	__atomic_store_n(started, 1, 5);
 	for (int i = 0; i < vcpus; i++)
 		pthread_join(c->thread[i], NULL);
 	_exit(1);
@@ -259,6 +271,8 @@ TEST_F_TIMEOUT(life, a_killed_process_leaves_nothing, 3600)
 {
 	long kills = from_environment("KILLS", 200), early = 0;
 	unsigned int seed = from_environment("SEED", time(NULL) ^ getpid());
+	int *started =
+		mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct figures before = {};
 	int log = watch_log();
 	struct guest g;
@@ -266,16 +280,20 @@ TEST_F_TIMEOUT(life, a_killed_process_leaves_nothing, 3600)
 	TH_LOG("SEED=%u", seed);
 	srandom(seed);
 	for (long i = -10; i < kills; i++) {
+		bool running = random() % 2;
 		pid_t child;
 		int status;
 
 		if (!i)
 			before = take_figures();
+		*started = 0;
 		child = fork();
 		if (!child)
-			run_crowd(8);
-		/* Half of them while it still sets things up. */
-		usleep(random() % (random() % 2 ? 40000 : 5000));
+			run_crowd(8, started);
+		/* Some while all of them run, some while it still sets things up. */
+		while (running && !__atomic_load_n(started, 5) && !waitpid(child, NULL, WNOHANG))
+			usleep(1000);
+		usleep(random() % 20000);
 		kill(child, SIGKILL);
 		ASSERT_EQ(child, waitpid(child, &status, 0));
 		early += !WIFSIGNALED(status);
@@ -591,11 +609,11 @@ TEST_F(life, exec_ends_running_vcpus)
 
 			if (guest_create(&c->g, code_count, GUEST_SIZE(code_count)))
 				_exit(2);
-			for (int n = 0; n < 4; n++) {
+			for (int n = 0; n < 4; n++)
 				if (add_vcpu(c, n))
 					_exit(3);
+			for (int n = 0; n < 4; n++)
 				pthread_create(&c->thread[n], NULL, run_for_ever, &c->each[n]);
-			}
 			wait_for_progress(&c->g);
 			execl("/bin/true", "true", NULL);
 			_exit(4);

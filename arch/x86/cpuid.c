@@ -10,8 +10,10 @@
 #include "events.h"
 #include "fpu.h"
 #include "run.h"
+#include "state.h"
 #include "vcpu.h"
 #include "vmx/operation.h"
+#include "vmx/vmcs.h"
 
 #define MAX_ENTRIES	256	/* as KVM */
 
@@ -119,6 +121,12 @@ int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 	kfree(arch->cpuid);
 	arch->cpuid = entries;
 	arch->nr_cpuid = head.nent;
+
+	if (run_vmcs_begin(arch))
+		return -EIO;
+	state_follow_cpuid(arch);
+	vmcs_follow_cpuid(arch);
+	run_vmcs_end();
 	return 0;
 }
 

@@ -74,6 +74,11 @@ static int raise_db(struct df_vcpu_arch *arch, u64 cause)
 	return events_exception(arch, X86_TRAP_DB);
 }
 
+void debug_step(struct df_vcpu_arch *arch)
+{
+	raise_db(arch, DR_STEP);
+}
+
 int debug_handle_db(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;

@@ -30,6 +30,9 @@ static inline u64 debug_dr7(const struct df_vcpu_arch *arch)
 /** debug_load() - breakpoints into the CPU, if any is on; preemption off. */
 void debug_load(const struct df_vcpu_arch *arch);
 
+/** debug_step() - an instruction with TF set is done: its trap. */
+void debug_step(struct df_vcpu_arch *arch);
+
 /** debug_handle_mov() - MOV to or from a debug register. */
 int debug_handle_mov(struct df_vcpu *vcpu);
 

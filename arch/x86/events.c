@@ -111,11 +111,10 @@ static void get_injected(const struct df_vcpu_arch *arch, struct kvm_vcpu_events
 		return;
 	switch (arch->inject_info & INTR_INFO_INTR_TYPE_MASK) {
 	case INTR_TYPE_EXT_INTR:
-	case INTR_TYPE_SOFT_INTR:
 		events->interrupt.injected = 1;
 		events->interrupt.nr = vector;
-		events->interrupt.soft = arch->inject_info & INTR_TYPE_SOFT_INTR &
-					 INTR_INFO_INTR_TYPE_MASK ? 1 : 0;
+		break;
+	case INTR_TYPE_SOFT_INTR:	/* RIP is on the INT: it is done again */
 		break;
 	case INTR_TYPE_NMI_INTR:
 		events->nmi.injected = 1;

@@ -37,6 +37,8 @@ void exit_skip(struct df_vcpu_arch *arch)
 {
 	arch->rip += arch->exit.insn_len;
 	arch->dirty |= DF_DIRTY_RIP | DF_DIRTY_SKIPPED;
+	if (unlikely(arch->rflags & X86_EFLAGS_TF))
+		debug_step(arch);
 }
 
 int exit_to_user(struct df_vcpu *vcpu, u32 reason)
@@ -193,9 +195,11 @@ static int handle_io(struct df_vcpu *vcpu)
 
 /* ---- control registers -------------------------------------------------------------- */
 
+/* The APIC is user space's: it hears of a priority that lets more interrupts in. */
 static int handle_cr8(struct df_vcpu *vcpu, bool read, u64 *gpr)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
+	u64 before = arch->cr8;
 
 	if (!read && *gpr & ~0xfULL)
 		return events_gp(arch);
@@ -205,11 +209,12 @@ static int handle_cr8(struct df_vcpu *vcpu, bool read, u64 *gpr)
 		arch->cr8 = *gpr;
 	if (gpr == &arch->regs[DF_RSP])
 		arch->dirty |= DF_DIRTY_RSP;
-	return skip(vcpu);
+	skip(vcpu);
+	return arch->cr8 < before ? exit_to_user(vcpu, KVM_EXIT_SET_TPR) : DF_RESUME;
 }
 
 /* The VMCS current. */
-static bool write_cr(int cr, u64 value)
+static bool write_cr(struct df_vcpu_arch *arch, int cr, u64 value)
 {
 	if (cr == 0) {
 		if (!state_cr0_valid(value))
@@ -217,9 +222,9 @@ static bool write_cr(int cr, u64 value)
 		state_set_cr0(value);
 		state_set_efer(vmcs_read(GUEST_IA32_EFER));
 	} else {
-		if (!state_cr4_valid(value))
+		if (!state_cr4_valid(arch, value))
 			return false;
-		state_set_cr4(value);
+		state_set_cr4(arch, value);
 	}
 	return true;
 }
@@ -242,7 +247,7 @@ static int handle_cr(struct df_vcpu *vcpu)
 	err = run_vmcs_begin(arch);
 	if (err)
 		return err;
-	fine = write_cr(cr, *gpr);
+	fine = write_cr(arch, cr, *gpr);
 	run_vmcs_end();
 	if (!fine)
 		return events_gp(arch);
@@ -337,7 +342,7 @@ int exit_handle(struct df_vcpu *vcpu)
 	case EXIT_REASON_MWAIT_INSTRUCTION:	return skip(vcpu);	/* nothing to wait with */
 	case EXIT_REASON_MONITOR_INSTRUCTION:	return skip(vcpu);
 	case EXIT_REASON_RDPMC:			return events_gp(arch);	/* no counters */
-	case EXIT_REASON_VMCLEAR:
+	case EXIT_REASON_VMCLEAR:	/* no VMX within */
 	case EXIT_REASON_VMLAUNCH:
 	case EXIT_REASON_VMPTRLD:
 	case EXIT_REASON_VMPTRST:
@@ -349,7 +354,9 @@ int exit_handle(struct df_vcpu *vcpu)
 	case EXIT_REASON_INVEPT:
 	case EXIT_REASON_INVVPID:
 	case EXIT_REASON_VMFUNC:
-		return events_exception(arch, X86_TRAP_UD);	/* no VMX within */
+	case EXIT_REASON_RDRAND:	/* where CPUID does not have it */
+	case EXIT_REASON_RDSEED:
+		return events_exception(arch, X86_TRAP_UD);
 	default:
 		return exit_unexpected(vcpu);
 	}

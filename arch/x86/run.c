@@ -51,7 +51,7 @@ void run_vmcs_end(void)
 
 /*
  * As after an instruction: interrupts are no longer held up by the one before,
- * and a single-step is due.
+ * and if user space steps the guest, the CPU shall stop it behind this one.
  */
 static void write_skipped(struct df_vcpu_arch *arch)
 {
@@ -60,7 +60,7 @@ static void write_skipped(struct df_vcpu_arch *arch)
 	if (shadow & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS))
 		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
 			   shadow & ~(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS));
-	if (debug_rflags(arch) & X86_EFLAGS_TF)
+	if (unlikely(arch->debug.control & KVM_GUESTDBG_SINGLESTEP))
 		vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, DR_STEP);
 }
 
@@ -182,11 +182,11 @@ static int inner_ring(struct df_vcpu *vcpu)
 		failed = enter(arch);
 		if (unlikely(failed))
 			return fail_entry(vcpu, failed > 0 ? vmcs_read(VM_INSTRUCTION_ERROR) : 0);
-		arch->launched = true;
 		arch->cr2 = native_read_cr2();
 		read_exit(vcpu);
 		if (unlikely(arch->exit.reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
 			return fail_entry(vcpu, arch->exit.reason);
+		arch->launched = true;
 		if (exit_handle_inner(vcpu) == DF_RESUME)
 			continue;
 		read_rest_of_exit(arch);

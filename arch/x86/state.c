@@ -7,6 +7,7 @@
 #include <asm/segment.h>
 #include <asm/tlbflush.h>
 
+#include "cpuid.h"
 #include "debug.h"
 #include "fpu.h"
 #include "host.h"
@@ -23,11 +24,24 @@
 			 X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | \
 			 X86_CR0_PG)
 
-/* What a guest may set in CR4, if the CPU has it; the rest of CR4 is ours. */
-#define CR4_GUEST	(X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | \
-			 X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_OSFXSR | \
-			 X86_CR4_OSXMMEXCPT | X86_CR4_UMIP | X86_CR4_FSGSBASE | X86_CR4_PCIDE | \
-			 X86_CR4_OSXSAVE | X86_CR4_SMEP | X86_CR4_SMAP)
+/* What any guest may set in CR4, and what hangs on its CPUID; the rest of CR4 is ours. */
+#define CR4_ALWAYS	(X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | \
+			 X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE |	\
+			 X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT)
+
+static const struct {
+	u64 bits;
+	u32 leaf;
+	u8 reg, bit;
+} cr4_features[] = {
+	{ X86_CR4_PCIDE,	1, CPUID_ECX, 17 },
+	{ X86_CR4_OSXSAVE,	1, CPUID_ECX, 26 },
+	{ X86_CR4_FSGSBASE,	7, CPUID_EBX, 0 },
+	{ X86_CR4_SMEP,		7, CPUID_EBX, 7 },
+	{ X86_CR4_SMAP,		7, CPUID_EBX, 20 },
+	{ X86_CR4_UMIP,		7, CPUID_ECX, 2 },
+};
+
 #define EFER_GUEST	(EFER_SCE | EFER_LME | EFER_LMA | EFER_NX)
 
 static const u32 switched_msrs[DF_NR_MSRS] = {
@@ -38,14 +52,22 @@ static const u32 switched_msrs[DF_NR_MSRS] = {
 	[DF_MSR_TSC_AUX]	= MSR_TSC_AUX,
 };
 
-static u64 cr4_guest;	/* of CR4_GUEST, what this CPU has */
-
 int state_init(void)
 {
-	if (!boot_cpu_has(X86_FEATURE_FSGSBASE))
-		return -ENODEV;
-	cr4_guest = CR4_GUEST & read_msr_or_0(MSR_IA32_VMX_CR4_FIXED1);
-	return 0;
+	return boot_cpu_has(X86_FEATURE_FSGSBASE) ? 0 : -ENODEV;
+}
+
+void state_follow_cpuid(struct df_vcpu_arch *arch)
+{
+	u64 cr4 = state_cr4(arch);
+
+	arch->cr4_guest = CR4_ALWAYS;
+	for (size_t i = 0; i < ARRAY_SIZE(cr4_features); i++)
+		if (cpuid_has(arch, cr4_features[i].leaf, 0, cr4_features[i].reg,
+			      cr4_features[i].bit))
+			arch->cr4_guest |= cr4_features[i].bits;
+	arch->cr4_guest &= read_msr_or_0(MSR_IA32_VMX_CR4_FIXED1);
+	state_set_cr4(arch, cr4);
 }
 
 /* ---- between host and guest --------------------------------------------- */
@@ -156,10 +178,10 @@ u64 state_cr0(void)
 	return (vmcs_read(GUEST_CR0) & ~CR0_OWNED) | (vmcs_read(CR0_READ_SHADOW) & CR0_OWNED);
 }
 
-u64 state_cr4(void)
+u64 state_cr4(const struct df_vcpu_arch *arch)
 {
-	return (vmcs_read(GUEST_CR4) & cr4_guest) |
-	       (vmcs_read(CR4_READ_SHADOW) & ~cr4_guest);
+	return (vmcs_read(GUEST_CR4) & arch->cr4_guest) |
+	       (vmcs_read(CR4_READ_SHADOW) & ~arch->cr4_guest);
 }
 
 void state_set_cr0(u64 value)
@@ -169,9 +191,9 @@ void state_set_cr0(u64 value)
 	vmcs_write(GUEST_CR0, (value & ~CR0_OWNED) | X86_CR0_NE | X86_CR0_ET);
 }
 
-void state_set_cr4(u64 value)
+void state_set_cr4(struct df_vcpu_arch *arch, u64 value)
 {
-	vmcs_write(CR4_GUEST_HOST_MASK, ~cr4_guest);
+	vmcs_write(CR4_GUEST_HOST_MASK, ~arch->cr4_guest);
 	vmcs_write(CR4_READ_SHADOW, value);
 	vmcs_write(GUEST_CR4, value | X86_CR4_VMXE);
 }
@@ -198,9 +220,9 @@ bool state_cr0_valid(u64 value)
 	return !(value & X86_CR0_NW) || value & X86_CR0_CD;
 }
 
-bool state_cr4_valid(u64 value)
+bool state_cr4_valid(const struct df_vcpu_arch *arch, u64 value)
 {
-	return !(value & ~cr4_guest);
+	return !(value & ~arch->cr4_guest);
 }
 
 bool state_efer_valid(u64 value)
@@ -429,7 +451,7 @@ int state_get_sregs(struct df_vcpu *vcpu, struct kvm_sregs2 *sregs)
 		.cr0 = state_cr0(),
 		.cr2 = arch->cr2,
 		.cr3 = vmcs_read(GUEST_CR3),
-		.cr4 = state_cr4(),
+		.cr4 = state_cr4(arch),
 		.cr8 = arch->cr8,
 		.efer = vmcs_read(GUEST_IA32_EFER),
 		.apic_base = arch->apic_base,
@@ -443,9 +465,9 @@ int state_get_sregs(struct df_vcpu *vcpu, struct kvm_sregs2 *sregs)
 	return 0;
 }
 
-static bool sregs_valid(const struct kvm_sregs2 *sregs)
+static bool sregs_valid(const struct df_vcpu_arch *arch, const struct kvm_sregs2 *sregs)
 {
-	if (!state_cr0_valid(sregs->cr0) || !state_cr4_valid(sregs->cr4) ||
+	if (!state_cr0_valid(sregs->cr0) || !state_cr4_valid(arch, sregs->cr4) ||
 	    !state_efer_valid(sregs->efer) || sregs->cr8 & ~0xfULL)
 		return false;
 	/* Long mode is paging with PAE, and nothing else. */
@@ -468,7 +490,7 @@ int state_set_sregs(struct df_vcpu *vcpu, const struct kvm_sregs2 *sregs)
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	int err;
 
-	if (!sregs_valid(sregs))
+	if (!sregs_valid(arch, sregs))
 		return -EINVAL;
 	err = run_vmcs_begin(arch);
 	if (err)
@@ -489,7 +511,7 @@ int state_set_sregs(struct df_vcpu *vcpu, const struct kvm_sregs2 *sregs)
 	arch->cr8 = sregs->cr8;
 	vmcs_write(GUEST_CR3, sregs->cr3);
 	state_set_cr0(sregs->cr0);
-	state_set_cr4(sregs->cr4);
+	state_set_cr4(arch, sregs->cr4);
 	state_set_efer(sregs->efer);
 	arch->apic_base = sregs->apic_base;
 	vmx_invvpid_context(arch->vpid);

@@ -20,13 +20,13 @@ enum { DF_SEG_ES, DF_SEG_CS, DF_SEG_SS, DF_SEG_DS, DF_SEG_FS, DF_SEG_GS, DF_SEG_
 
 /* Bits of CR0 and CR4 that the CPU wants so in VMX operation, or we do. */
 void state_set_cr0(u64 value);
-void state_set_cr4(u64 value);
+void state_set_cr4(struct df_vcpu_arch *arch, u64 value);
 u64 state_cr0(void);
-u64 state_cr4(void);
+u64 state_cr4(const struct df_vcpu_arch *arch);
 
 /** state_cr0_valid() - what MOV to CR0 does not fault on; likewise CR4 and EFER. */
 bool state_cr0_valid(u64 value);
-bool state_cr4_valid(u64 value);
+bool state_cr4_valid(const struct df_vcpu_arch *arch, u64 value);
 bool state_efer_valid(u64 value);
 
 /* EFER with LMA as CR0 makes it, and the entry control that goes with it. */
@@ -66,6 +66,9 @@ int state_mode(struct df_vcpu *vcpu, struct df_mode *mode);
  * guest's CR3 points to no memory, or -EINVAL for entries that are none.
  */
 int state_load_pdptes(struct df_vcpu *vcpu);
+
+/** state_follow_cpuid() - the bits of CR4 that a vCPU's CPUID gives it; the VMCS current. */
+void state_follow_cpuid(struct df_vcpu_arch *arch);
 
 /** state_init() - what of the host's state does not change; once. */
 int state_init(void);

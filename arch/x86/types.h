@@ -132,6 +132,7 @@ struct df_vcpu_arch {
 	u64 host_fs_base, host_cr4;
 	struct desc_ptr host_gdt;
 
+	u64 cr4_guest;			/* what the guest may set in CR4 */
 	u64 apic_base;
 	u64 cr8;
 	void *fpu;			/* standard-format XSAVE area */

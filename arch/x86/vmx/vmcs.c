@@ -5,6 +5,7 @@
 #include <asm/segment.h>
 #include <asm/trapnr.h>
 
+#include "cpuid.h"
 #include "mapping.h"
 #include "state.h"
 #include "types.h"
@@ -175,7 +176,7 @@ static void init_guest(struct df_vcpu *vcpu)
 	vmcs_write(GUEST_IDTR_LIMIT, 0xffff);
 
 	state_set_cr0(X86_CR0_ET | X86_CR0_NW | X86_CR0_CD);
-	state_set_cr4(0);
+	state_set_cr4(arch, 0);
 	vmcs_write(GUEST_CR3, 0);
 	vmcs_write(GUEST_IA32_EFER, 0);
 	vmcs_write(GUEST_IA32_PAT, 0x0007040600070406ULL);
@@ -189,9 +190,39 @@ static void init_guest(struct df_vcpu *vcpu)
 	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
 }
 
+/* Instructions that are there with their feature in CPUID and raise #UD without. */
+static const struct {
+	u32 control;
+	bool exiting;	/* the control takes it away */
+	u32 leaf, subleaf;
+	u8 reg, bit;
+} features[] = {
+	{ SECONDARY_EXEC_ENABLE_INVPCID, false, 7, 0, CPUID_EBX, 10 },
+	{ SECONDARY_EXEC_RDRAND_EXITING, true, 1, 0, CPUID_ECX, 30 },
+	{ SECONDARY_EXEC_RDSEED_EXITING, true, 7, 0, CPUID_EBX, 18 },
+	{ SECONDARY_EXEC_ENABLE_XSAVES, false, 0xd, 1, CPUID_EAX, 3 },
+};
+
+void vmcs_follow_cpuid(const struct df_vcpu_arch *arch)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
+		bool has = cpuid_has(arch, features[i].leaf, features[i].subleaf, features[i].reg,
+				     features[i].bit);
+
+		if (vmcs_can(features[i].control))
+			vmcs_use(features[i].control, has != features[i].exiting);
+	}
+	/* RDTSCP and RDPID. */
+	vmcs_use(SECONDARY_EXEC_ENABLE_RDTSCP,
+		 cpuid_has(arch, 0x80000001, 0, CPUID_EDX, 27) ||
+		 cpuid_has(arch, 7, 0, CPUID_ECX, 22));
+}
+
 void vmcs_init(struct df_vcpu *vcpu)
 {
 	init_controls(vcpu);
 	init_host();
 	init_guest(vcpu);
+	state_follow_cpuid(&vcpu->arch);
+	vmcs_follow_cpuid(&vcpu->arch);
 }

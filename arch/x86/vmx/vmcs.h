@@ -8,6 +8,7 @@
 #include "features.h"
 
 struct df_vcpu;
+struct df_vcpu_arch;
 
 /**
  * vmcs_resolve_controls() - choose the VMX controls for this host, once
@@ -18,6 +19,9 @@ void vmcs_resolve_controls(const struct vmx_capabilities *caps);
 
 /** vmcs_init() - controls, and the state that a reset leaves; the VMCS current. */
 void vmcs_init(struct df_vcpu *vcpu);
+
+/** vmcs_follow_cpuid() - the instructions that a vCPU's CPUID gives it; the VMCS current. */
+void vmcs_follow_cpuid(const struct df_vcpu_arch *arch);
 
 /** vmcs_host_on_cpu() - the host state that differs from CPU to CPU; preemption off. */
 void vmcs_host_on_cpu(void);
