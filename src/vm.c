@@ -17,6 +17,8 @@
 #include "vcpu.h"
 #include "vm.h"
 
+atomic_t df_vms = ATOMIC_INIT(0);
+
 void df_vm_get(struct df_vm *vm)
 {
 	refcount_inc(&vm->refs);
@@ -34,6 +36,7 @@ static void vm_destroy(struct df_vm *vm)
 	mmdrop(vm->mm);
 	kvfree(vm->slots);
 	kfree(vm);
+	atomic_dec(&df_vms);
 }
 
 void df_vm_put(struct df_vm *vm)
@@ -189,6 +192,7 @@ int df_vm_create(void)
 		goto free_slots;
 	vm->mm = current->mm;
 	mmgrab(vm->mm);
+	atomic_inc(&df_vms);
 
 	err = anon_inode_getfd("dragonfly-vm", &vm_fops, vm, O_RDWR | O_CLOEXEC);
 	if (err < 0)

@@ -2,6 +2,7 @@
 #ifndef DF_VM_H
 #define DF_VM_H
 
+#include <linux/atomic.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
@@ -37,6 +38,9 @@ struct df_vm {
 	u64 dirty_log;
 	struct df_vm_arch arch;
 };
+
+/* How many there are. */
+extern atomic_t df_vms;
 
 /**
  * df_vm_create() - a new VM

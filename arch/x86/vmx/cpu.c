@@ -6,6 +6,7 @@
 #include <linux/smp.h>
 #include <linux/workqueue.h>
 
+#include "arch.h"
 #include "host.h"
 #include "types.h"
 #include "vmx/cpu.h"
@@ -35,6 +36,13 @@ static DEFINE_MUTEX(users_lock);
 static unsigned int users;
 static bool is_on;
 
+static atomic_t active = ATOMIC_INIT(0);
+
+int df_arch_active_vcpus(void)
+{
+	return atomic_read(&active);
+}
+
 static int cpu_enable(void)
 {
 	struct vmx_cpu *this = this_cpu_ptr(&vmx_cpu);
@@ -62,6 +70,7 @@ static void clear_vmcs(struct df_vcpu_arch *arch)
 	if (this->current_vmcs == arch->vmcs)
 		this->current_vmcs = NULL;
 	list_del(&arch->loaded);
+	atomic_dec(&active);
 	arch->launched = false;
 	/* Pairs with vmx_load(): whoever sees -1 may activate it elsewhere. */
 	smp_store_release(&arch->cpu, -1);
@@ -258,6 +267,7 @@ int vmx_load(struct df_vcpu_arch *arch)
 	}
 	if (ret > 0) {
 		list_add(&arch->loaded, &this->loaded);
+		atomic_inc(&active);
 		arch->launched = false;
 		/* Pairs with vmx_unload() on another CPU: the list first. */
 		smp_store_release(&arch->cpu, smp_processor_id());
