@@ -6,6 +6,7 @@
  * with --cpus 2 vCPUs write while the log is read.
  */
 #include <pthread.h>
+#include <sys/prctl.h>
 
 #include "kselftest_harness.h"
 #include "guest.h"
@@ -48,6 +49,8 @@ FIXTURE_SETUP(log)
 	if (variant->flags && fd >= 0)
 		ASSERT_EQ(1, write(fd, "4", 1));
 	close(fd);
+	/* So that other memory has no huge pages to count. */
+	ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
 	ASSERT_EQ(0, guest_create(&self->g, "", 0));
 	guest_to_flat_mode(&self->g);
 	self->pages = variant->pages;
@@ -55,8 +58,6 @@ FIXTURE_SETUP(log)
 			   MAP_PRIVATE | MAP_ANONYMOUS | variant->flags, -1, 0);
 	if (self->bytes == MAP_FAILED)
 		SKIP(return, "this host has no such pages");
-	if (!variant->flags)
-		madvise(self->bytes, self->pages * PAGE, MADV_NOHUGEPAGE);
 }
 
 FIXTURE_TEARDOWN(log)

@@ -421,6 +421,20 @@ static inline long guest_figure(const char *path, const char *name)
 	return figure;
 }
 
+/* How many pages are pinned now, as each CPU's own count is added to the others'. */
+static inline long guest_pinned_pages(void)
+{
+	int fd = open("/proc/sys/vm/stat_refresh", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		if (write(fd, "1", 1) != 1)
+			perror("stat_refresh");
+		close(fd);
+	}
+	return guest_figure("/proc/vmstat", "nr_foll_pin_acquired") -
+	       guest_figure("/proc/vmstat", "nr_foll_pin_released");
+}
+
 /* A binary statistic of a VM or vCPU by KVM's name for it, or -1 if there is none. */
 static inline int64_t guest_stat(int fd, const char *name)
 {

@@ -462,25 +462,17 @@ TEST_F(backing, survives_a_move)
 
 #define FILL_ALL() guest_fill(&self->g, BASE, PAGE, self->size / PAGE, 0x1000)
 
-static long pinned_pages(void)
-{
-	/* Folds what each CPU has counted for itself. */
-	guest_figure("/proc/sys/vm/stat_refresh", "");
-	return guest_figure("/proc/vmstat", "nr_foll_pin_acquired") -
-	       guest_figure("/proc/vmstat", "nr_foll_pin_released");
-}
-
 /* Dragonfly pins what the guest uses, KVM follows what user space does. */
 TEST_F(slots, a_deleted_slot_holds_no_pages)
 {
-	long accounted = guest_figure("/proc/self/status", "VmLck"), pinned = pinned_pages();
+	long accounted = guest_figure("/proc/self/status", "VmLck"), pinned = guest_pinned_pages();
 
 	ASSERT_LE(0, accounted);
 	for (int round = 0; round < 3; round++) {
 		ASSERT_EQ(0, SET(0, BASE, self->size, self->bytes));
 		ASSERT_EQ(KVM_EXIT_HLT, FILL_ALL());
 		if (!guest_on_kvm()) {
-			EXPECT_LE(pinned + 64, pinned_pages());
+			EXPECT_LE(pinned + 64, guest_pinned_pages());
 			EXPECT_LE(accounted + 64 * 4, guest_figure("/proc/self/status", "VmLck"));
 		}
 		/* In turn: deleted, moved and deleted, deleted with its VM. */
@@ -490,12 +482,12 @@ TEST_F(slots, a_deleted_slot_holds_no_pages)
 			break;
 		ASSERT_EQ(0, SET(0, 0, 0, NULL));
 		/* What is left is of the page with the code. */
-		EXPECT_GE(pinned + 8, pinned_pages());
+		EXPECT_GE(pinned + 8, guest_pinned_pages());
 	}
 	guest_destroy(&self->g);
 	memset(&self->g, 0, sizeof(self->g));
 	self->g.vm = self->g.vcpu = self->g.device = -1;
-	EXPECT_EQ(pinned, pinned_pages());
+	EXPECT_EQ(pinned, guest_pinned_pages());
 	EXPECT_EQ(accounted, guest_figure("/proc/self/status", "VmLck"));
 }
 

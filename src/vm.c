@@ -27,9 +27,11 @@ void df_vm_get(struct df_vm *vm)
 /* The producers first: no vCPU can touch memory when memory goes. */
 static void vm_destroy(struct df_vm *vm)
 {
-	for (unsigned int i = 0; i < DF_MAX_VCPUS; i++)
+	for (unsigned int i = 0; i < DF_MAX_VCPUS; i++) {
 		if (vm->vcpus[i])
 			df_vcpu_free(vm->vcpus[i]);
+		vm->vcpus[i] = NULL;
+	}
 
 	df_memory_destroy(vm);
 	df_arch_vm_destroy(vm);
