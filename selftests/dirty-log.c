@@ -67,14 +67,12 @@ FIXTURE_TEARDOWN(log)
 		munmap(self->bytes, self->pages * PAGE);
 }
 
-typedef FIXTURE_DATA(log) fixture;
-
-static int set_slot(fixture *self, uint32_t flags)
+static int set_slot(FIXTURE_DATA(log) * self, uint32_t flags)
 {
 	return guest_memory(self->g.vm, SLOT, flags, BASE, self->pages * PAGE, self->bytes);
 }
 
-static int get_log(fixture *self)
+static int get_log(FIXTURE_DATA(log) * self)
 {
 	struct kvm_dirty_log log = { .slot = SLOT, .dirty_bitmap = self->bits };
 
@@ -82,7 +80,7 @@ static int get_log(fixture *self)
 	return ioctl(self->g.vm, KVM_GET_DIRTY_LOG, &log);
 }
 
-static int clear_log(fixture *self, uint64_t first, uint32_t pages, const void *bits)
+static int clear_log(FIXTURE_DATA(log) * self, uint64_t first, uint32_t pages, const void *bits)
 {
 	struct kvm_clear_dirty_log log = {
 		.slot = SLOT,
@@ -106,7 +104,7 @@ static void set_bits(uint64_t *bits, size_t first, size_t step, size_t end)
 }
 
 /* The guest writes every @step-th page from @first on, up to @end. */
-static int write_pages(fixture *self, size_t first, size_t step, size_t end)
+static int write_pages(FIXTURE_DATA(log) * self, size_t first, size_t step, size_t end)
 {
 	return guest_fill(&self->g, BASE + first * PAGE + 0x120, step * PAGE,
 			  (end - first + step - 1) / step, 0x1000);
@@ -114,8 +112,8 @@ static int write_pages(fixture *self, size_t first, size_t step, size_t end)
 
 #define EXPECT_LOG(expected) expect_log(_metadata, self, expected, __LINE__)
 
-static void expect_log(struct __test_metadata *_metadata, fixture *self, const uint64_t *expected,
-		       int line)
+static void expect_log(struct __test_metadata *_metadata, FIXTURE_DATA(log) * self,
+		       const uint64_t *expected, int line)
 {
 	size_t words = (self->pages + 63) / 64, wrong = 0;
 
@@ -228,12 +226,13 @@ TEST_F(log, moves_with_its_slot)
 TEST_F(log, is_refused_where_there_is_none)
 {
 	struct kvm_dirty_log log = { .slot = SLOT, .dirty_bitmap = self->bits };
-	struct kvm_clear_dirty_log clear = { .slot = SLOT, .num_pages = 64 };
+	struct kvm_clear_dirty_log clear = { .num_pages = 64 };
 	int slots = ioctl(self->g.vm, KVM_CHECK_EXTENSION, KVM_CAP_NR_MEMSLOTS);
 
-	clear.dirty_bitmap = self->bits;
 #define REFUSED(err)                                                           \
 	do {                                                                   \
+		clear.slot = log.slot;                                         \
+		clear.dirty_bitmap = log.dirty_bitmap;                         \
 		EXPECT_EQ(-1, ioctl(self->g.vm, KVM_GET_DIRTY_LOG, &log));     \
 		EXPECT_EQ(err, errno);                                         \
 		EXPECT_EQ(-1, ioctl(self->g.vm, KVM_CLEAR_DIRTY_LOG, &clear)); \
@@ -243,14 +242,14 @@ TEST_F(log, is_refused_where_there_is_none)
 	ASSERT_EQ(0, set_slot(self, 0));
 	REFUSED(ENOENT);
 	ASSERT_EQ(0, set_slot(self, KVM_MEM_LOG_DIRTY_PAGES));
-	log.slot = clear.slot = slots;
+	log.slot = slots;
 	REFUSED(EINVAL);
-	log.slot = clear.slot = slots - 1;
+	log.slot = slots - 1;
 	REFUSED(ENOENT);
-	log.slot = clear.slot = 0x30000 | SLOT;
+	log.slot = 0x30000 | SLOT;
 	REFUSED(EINVAL);
-	log.slot = clear.slot = SLOT;
-	log.dirty_bitmap = clear.dirty_bitmap = NULL;
+	log.slot = SLOT;
+	log.dirty_bitmap = NULL;
 	REFUSED(EFAULT);
 #undef REFUSED
 }
@@ -290,7 +289,7 @@ TEST_F(log, has_what_emulation_writes)
 
 /* --- clearing by hand ------------------------------------------------------ */
 
-static int enable_manual(fixture *self, uint64_t how, uint32_t flags)
+static int enable_manual(FIXTURE_DATA(log) * self, uint64_t how, uint32_t flags)
 {
 	struct kvm_enable_cap cap = { .cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
 				      .flags = flags,
@@ -448,7 +447,7 @@ static void *keep_writing(void *data)
 }
 
 /* One round of what moves a VM: ask, then copy what is said to be new. */
-static int harvest(fixture *self, bool manual, uint32_t *copy)
+static int harvest(FIXTURE_DATA(log) * self, bool manual, uint32_t *copy)
 {
 	static uint64_t bits[WORDS];
 
@@ -463,7 +462,8 @@ static int harvest(fixture *self, bool manual, uint32_t *copy)
 	return 0;
 }
 
-static void move_while_written(struct __test_metadata *_metadata, fixture *self, bool manual)
+static void move_while_written(struct __test_metadata *_metadata, FIXTURE_DATA(log) * self,
+			       bool manual)
 {
 	struct writer w[WRITERS] = {};
 	uint32_t *copy = calloc(self->pages, sizeof(*copy));

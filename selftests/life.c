@@ -468,13 +468,13 @@ TEST_F(life, the_run_page_ends_where_it_ends)
 	ASSERT_EQ(0, guest_create(&g, code_halt, GUEST_SIZE(code_halt)));
 	child = fork();
 	if (!child) {
-		volatile uint8_t *beyond =
+		uint8_t *beyond =
 			mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_SHARED, g.vcpu, g.run_size);
 
 		signal(SIGBUS, SIG_DFL);
 		if (beyond == MAP_FAILED)
 			_exit(0);
-		_exit(beyond[0] + 1);
+		_exit(__atomic_load_n(beyond, 5) + 1);
 	}
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_TRUE(status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS))
@@ -493,11 +493,11 @@ struct thread {
 	int result, done;
 };
 
-static volatile sig_atomic_t handled;
+static int handled;
 
 static void count_signal(int signal __attribute__((unused)))
 {
-	handled++;
+	__atomic_add_fetch(&handled, 1, 5);
 }
 
 static void catch_signal(int number)
@@ -555,9 +555,10 @@ TEST_F(life, one_thread_at_a_time_runs_a_vcpu)
 	EXPECT_EQ(-EINTR, t[1].result);
 
 	/* The other way round: whichever goes first, both come back. */
-	t[0].done = t[1].done = 0;
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
+		t[i].done = 0;
 		ASSERT_EQ(0, pthread_create(&t[i].thread, NULL, run_once, &t[i]));
+	}
 	wait_for_progress(&g);
 	while (!__atomic_load_n(&t[0].done, 5) || !__atomic_load_n(&t[1].done, 5)) {
 		for (int i = 0; i < 2; i++)
@@ -668,7 +669,7 @@ TEST_F(life, a_signal_mask_is_for_the_run)
 	EXPECT_EQ(-EINTR, run_again(&g));
 	EXPECT_EQ(KVM_EXIT_INTR, g.run->exit_reason);
 	EXPECT_EQ(-EINTR, guest_run(&g));
-	EXPECT_EQ(0, handled) TH_LOG("it is still there for whoever takes it");
+	EXPECT_EQ(0, __atomic_load_n(&handled, 5)) TH_LOG("it is still there for whoever takes it");
 	ASSERT_EQ(0, sigpending(&set));
 	EXPECT_EQ(1, sigismember(&set, SIGUSR1));
 	ASSERT_EQ(0, ioctl(g.vcpu, KVM_SET_SIGNAL_MASK, NULL));
@@ -684,7 +685,7 @@ TEST_F(life, a_signal_mask_is_for_the_run)
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	ASSERT_EQ(0, sigprocmask(SIG_UNBLOCK, &set, NULL));
-	EXPECT_EQ(1, handled);
+	EXPECT_EQ(1, __atomic_load_n(&handled, 5));
 	guest_destroy(&g);
 }
 
@@ -705,10 +706,10 @@ TEST_F(life, a_signal_mask_blocks_what_would_interrupt)
 		wait_for_progress(&g);
 	}
 	EXPECT_EQ(0, t.done);
-	EXPECT_EQ(0, handled);
+	EXPECT_EQ(0, __atomic_load_n(&handled, 5));
 	kick(&t);
 	EXPECT_EQ(-EINTR, t.result);
-	EXPECT_LE(2, handled) TH_LOG("now both were");
+	EXPECT_LE(2, __atomic_load_n(&handled, 5)) TH_LOG("now both were");
 	guest_destroy(&g);
 }
 

@@ -13,9 +13,9 @@
 #include "kselftest_harness.h"
 #include "guest.h"
 
-#define KIB (1UL << 10)
-#define MIB (1UL << 20)
-#define GIB (1UL << 30)
+#define KIB 1024UL
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
 #define PAGE 0x1000UL
 #define BASE 0x40000000UL /* of guest memory that tests add, on a boundary of 1 GiB */
 #define SLOT 1
@@ -485,8 +485,7 @@ TEST_F(slots, a_deleted_slot_holds_no_pages)
 		EXPECT_GE(pinned + 8, guest_pinned_pages());
 	}
 	guest_destroy(&self->g);
-	memset(&self->g, 0, sizeof(self->g));
-	self->g.vm = self->g.vcpu = self->g.device = -1;
+	self->g = (struct guest){ .device = -1, .vm = -1, .vcpu = -1 };
 	EXPECT_EQ(pinned, guest_pinned_pages());
 	EXPECT_EQ(accounted, guest_figure("/proc/self/status", "VmLck"));
 }

@@ -80,8 +80,6 @@ FIXTURE_TEARDOWN(mmio)
 	munmap(self->device, DEVICE_SIZE);
 }
 
-typedef FIXTURE_DATA(mmio) fixture;
-
 static void put64(struct guest *g, uint64_t gpa, uint64_t value)
 {
 	memcpy(g->memory + gpa, &value, 8);
@@ -91,7 +89,7 @@ static void put64(struct guest *g, uint64_t gpa, uint64_t value)
  * Every vector's handler has a HLT of its own, so that RIP tells where it ended.
  * Bochs with several CPUs gets RIP wrong if a handler's first instruction exits.
  */
-static void fill_memory(fixture *self)
+static void fill_memory(FIXTURE_DATA(mmio) * self)
 {
 	struct guest *g = &self->g;
 	bool wide = self->mode == LONG || self->mode == USER;
@@ -120,7 +118,7 @@ static void fill_memory(fixture *self)
 	memcpy(g->memory + TABLES + 0x3000, pages, sizeof(pages));
 }
 
-static void set_registers(fixture *self)
+static void set_registers(FIXTURE_DATA(mmio) * self)
 {
 	uint64_t keep = self->mode == REAL || self->mode == FLAT ? ~0U : ~0ULL;
 	struct kvm_regs regs = {
@@ -146,7 +144,7 @@ static void set_registers(fixture *self)
 	ioctl(self->g.vcpu, KVM_SET_REGS, &regs);
 }
 
-static void set_segments(fixture *self)
+static void set_segments(FIXTURE_DATA(mmio) * self)
 {
 	struct kvm_sregs s;
 
@@ -178,14 +176,16 @@ static void set_segments(fixture *self)
 	if (self->mode == USER) {
 		s.cs.selector |= 3;
 		s.cs.dpl = 3;
-		s.ds.dpl = s.es.dpl = s.fs.dpl = s.gs.dpl = s.ss.dpl = 3;
 		s.ss.selector |= 3;
+		s.ss.dpl = 3;
+		s.ds.dpl = 3;
+		s.es.dpl = 3;
 	}
 	ioctl(self->g.vcpu, KVM_SET_SREGS, &s);
 }
 
 /* Runs the guest as far as the next exit that is no access to the device. */
-static int run_with_device(fixture *self)
+static int run_with_device(FIXTURE_DATA(mmio) * self)
 {
 	struct kvm_run *run = self->g.run;
 	int reason;
@@ -215,7 +215,7 @@ struct outcome {
 	uint8_t device[DEVICE_SIZE];
 };
 
-static void prepare(fixture *self, const struct snippet *snippet)
+static void prepare(FIXTURE_DATA(mmio) * self, const struct snippet *snippet)
 {
 	set_segments(self);
 	fill_memory(self);
@@ -224,7 +224,8 @@ static void prepare(fixture *self, const struct snippet *snippet)
 	self->exits = 0;
 }
 
-static void observe(fixture *self, const struct snippet *snippet, bool memory, struct outcome *o)
+static void observe(FIXTURE_DATA(mmio) * self, const struct snippet *snippet, bool memory,
+		    struct outcome *o)
 {
 	if (memory)
 		guest_memory(self->g.vm, DEVICE_SLOT, 0, DEVICE, DEVICE_SIZE, self->device);
@@ -256,7 +257,7 @@ static bool faulted(const struct outcome *o)
 }
 
 /* Each snippet has the same effect with user space as with memory. */
-static void compare(struct __test_metadata *_metadata, fixture *self, enum mode mode,
+static void compare(struct __test_metadata *_metadata, FIXTURE_DATA(mmio) * self, enum mode mode,
 		    const struct snippet *rows, size_t count, bool as_kvm)
 {
 	struct outcome *memory = malloc(sizeof(*memory)), *device = malloc(sizeof(*device));
@@ -354,7 +355,6 @@ static void compare(struct __test_metadata *_metadata, fixture *self, enum mode 
 	X(64, at_r12, "movl (%r12), %eax")                                              \
 	X(64, at_r13_indexed_by_r12, "mov $8, %r12d\n movl (%r13,%r12,2), %r12d")       \
 	X(64, at_rsp, "mov $0x201308, %rsp\n movl (%rsp), %eax")                        \
-	X(64, at_rbp, "mov $0x201300, %rbp\n movl 4(%rbp), %eax")                       \
 	X(64, at_rip, "movl 0x200000(%rip), %eax")                                      \
 	X(64, at_addr32, "mov $0x1111111100201100, %rbx\n movl (%ebx), %eax")           \
 	X(64, at_addr32_wrapping, "movl $0xfffffff0, %ebx\n movl 0x201110(%ebx), %eax") \
@@ -384,7 +384,6 @@ static void compare(struct __test_metadata *_metadata, fixture *self, enum mode 
 	X(64, movsq_from_device, COPY(0x200100, 0x201100, 9, "movsq"))                         \
 	X(64, rep_movsb_to_device, COPY(0x201100, 0x200103, 9, "rep movsb"))                   \
 	X(64, rep_movsl_to_device, COPY(0x201100, 0x200100, 40, "rep movsl"))                  \
-	X(64, rep_movsq_to_device, COPY(0x201100, 0x200100, 3, "rep movsq"))                   \
 	X(64, rep_movsb_from_device, COPY(0x200100, 0x201100, 7, "rep movsb"))                 \
 	X(64, rep_movsl_from_device, COPY(0x200101, 0x201103, 7, "rep movsl"))                 \
 	X(64, rep_movsq_from_device, COPY(0x200100, 0x201100, 7, "rep movsq"))                 \
@@ -470,7 +469,7 @@ static void compare(struct __test_metadata *_metadata, fixture *self, enum mode 
 	  "xor %ax, %ax\n mov %ax, %es\n mov $0x5800, %di\n mov $0x10, %si\n rep movsb")          \
 	X(16, real_rep_stosb_wraps, "mov $0x3ffe, %di\n mov $2, %cx\n rep stosb")                 \
 	X(16, real_movsl_beyond_limit,                                                            \
-	  "xor %ax, %ax\n mov %ax, %es\n mov $0xfffe, %di\n mov $0x10, %si\n movb %al, (%si)\n movsl")
+	  "xor %ax, %ax\n mov %ax, %es\n mov $0xfffe, %di\n mov %bx, %si\n movb %al, (%si)\n movsl")
 
 #define TEST_TABLE(test, mode, table, as_kvm)                                                   \
 	table(ASSEMBLE) static const struct snippet table##_rows[] = { table(ROW) };            \
@@ -499,7 +498,7 @@ GUEST_ASM(code_movups, 64, "movups (%rbx), %xmm1\n hlt");
 GUEST_ASM(code_jump, 64, "jmp *%rbx");
 GUEST_ASM(code_rep_movsl, 64, COPY(0x201100, 0x200100, 3, "rep movsl\n hlt"));
 
-static void start(fixture *self, const uint8_t *code, const uint8_t *end)
+static void start(FIXTURE_DATA(mmio) * self, const uint8_t *code, const uint8_t *end)
 {
 	self->mode = LONG;
 	prepare(self, &(struct snippet){ "", code, end });
@@ -617,8 +616,8 @@ TEST_F(mmio, immediate_exit_interrupts_a_repeated_store)
 	EXPECT_EQ(12, done);
 }
 
-static void expect_refusal(struct __test_metadata *_metadata, fixture *self, const uint8_t *code,
-			   size_t size)
+static void expect_refusal(struct __test_metadata *_metadata, FIXTURE_DATA(mmio) * self,
+			   const uint8_t *code, size_t size)
 {
 	struct kvm_run *run = self->g.run;
 	struct kvm_regs before;

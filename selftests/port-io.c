@@ -52,8 +52,6 @@ FIXTURE_TEARDOWN(port)
 	guest_destroy(&self->g);
 }
 
-typedef FIXTURE_DATA(port) fixture;
-
 /* What the n-th element reads as. */
 static uint32_t device_value(unsigned int n)
 {
@@ -64,7 +62,7 @@ static uint32_t device_value(unsigned int n)
  * The exit's elements, however many there are: KVM gives several of a string at
  * once, Dragonfly one.
  */
-static bool do_io(fixture *self)
+static bool do_io(FIXTURE_DATA(port) * self)
 {
 	struct kvm_run *run = self->g.run;
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
@@ -90,7 +88,7 @@ static bool do_io(fixture *self)
 }
 
 /* Runs the guest as far as the next exit that is not for I/O. */
-static int run_with_ports(fixture *self)
+static int run_with_ports(FIXTURE_DATA(port) * self)
 {
 	int reason;
 
@@ -100,7 +98,7 @@ static int run_with_ports(fixture *self)
 	return reason;
 }
 
-static void prepare(fixture *self, enum mode mode, const uint8_t *code, size_t size)
+static void prepare(FIXTURE_DATA(port) * self, enum mode mode, const uint8_t *code, size_t size)
 {
 	struct guest *g = &self->g;
 	struct kvm_regs regs = {
@@ -163,8 +161,8 @@ struct outcome {
 	uint8_t buffer[BUFFER_SIZE];
 };
 
-static int observe(fixture *self, enum mode mode, const uint8_t *code, const uint8_t *end,
-		   struct outcome *o)
+static int observe(FIXTURE_DATA(port) * self, enum mode mode, const uint8_t *code,
+		   const uint8_t *end, struct outcome *o)
 {
 	int reason;
 
@@ -180,7 +178,7 @@ static int observe(fixture *self, enum mode mode, const uint8_t *code, const uin
 	return reason;
 }
 
-static void compare(struct __test_metadata *_metadata, fixture *self, enum mode mode,
+static void compare(struct __test_metadata *_metadata, FIXTURE_DATA(port) * self, enum mode mode,
 		    const struct row *rows, size_t count)
 {
 	struct outcome *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b));
@@ -415,8 +413,8 @@ GUEST_ASM(code_insb_then_spin, 64, "insb\n hlt");
 #define PREPARE(mode, code) prepare(self, mode, code, GUEST_SIZE(code))
 
 /* Runs into a page fault after @done elements of 4 bytes. */
-static void expect_fault(struct __test_metadata *_metadata, fixture *self, uint64_t start, bool in,
-			 unsigned int done, uint64_t error)
+static void expect_fault(struct __test_metadata *_metadata, FIXTURE_DATA(port) * self,
+			 uint64_t start, bool in, unsigned int done, uint64_t error)
 {
 	struct guest_trap trap = {};
 	struct kvm_regs regs;

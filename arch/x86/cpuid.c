@@ -179,10 +179,6 @@ static const struct supported {
 	{ 0x80000000, 0, ~0U, 0, 0, 0 },
 	/* LAHF ABM PREFETCHW; SYSCALL NX 1GB-PAGES RDTSCP LM. */
 	{ 0x80000001, 0, 0, 0, 0x00000121, 0x2c100800 },
-	/* The name. */
-	{ 0x80000002, 0, ~0U, ~0U, ~0U, ~0U },
-	{ 0x80000003, 0, ~0U, ~0U, ~0U, ~0U },
-	{ 0x80000004, 0, ~0U, ~0U, ~0U, ~0U },
 	/* The L2 cache. */
 	{ 0x80000006, 0, 0, 0, ~0U, 0 },
 	/* The TSC's rate does not change. */

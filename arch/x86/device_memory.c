@@ -116,6 +116,22 @@ static u64 leaf_of(const struct df_slot *slot, unsigned long pfn, bool writable)
 }
 
 /* In place, unless its owner has begun to take it away meanwhile. */
+static int install(struct df_ept *ept, struct df_device_memory *d, u64 *entry, u64 leaf,
+		   unsigned long seq)
+{
+	int err = -EAGAIN;
+
+	spin_lock(&ept->device_lock);
+	if (!mmu_interval_read_retry(&d->notifier, seq)) {
+		if (!*entry)
+			ept->devices++;
+		WRITE_ONCE(*entry, leaf);
+		err = 0;
+	}
+	spin_unlock(&ept->device_lock);
+	return err;
+}
+
 static int map(struct df_vm *vm, struct df_device_memory *d, u64 gfn, u64 leaf, unsigned long seq)
 {
 	struct df_ept *ept = &vm->arch.ept;
@@ -126,13 +142,7 @@ static int map(struct df_vm *vm, struct df_device_memory *d, u64 gfn, u64 leaf, 
 	err = ept_entry(ept, gfn, 1, &entry);
 	if (!entry)
 		return err == -EEXIST ? -EAGAIN : err;
-	guard(spinlock)(&ept->device_lock);
-	if (mmu_interval_read_retry(&d->notifier, seq))
-		return -EAGAIN;
-	if (!err)
-		ept->devices++;
-	WRITE_ONCE(*entry, leaf);
-	return 0;
+	return install(ept, d, entry, leaf, seq);
 }
 
 int device_memory_fault(struct df_vm *vm, struct df_slot *slot, u64 gfn, bool write)

@@ -199,10 +199,11 @@ static u64 take_entry(struct df_ept *ept, u64 *entry)
 {
 	u64 old;
 
-	guard(spinlock)(&ept->device_lock);
+	spin_lock(&ept->device_lock);
 	old = xchg(entry, 0);
 	if (old & EPT_DEVICE)
 		ept->devices--;
+	spin_unlock(&ept->device_lock);
 	return old;
 }
 

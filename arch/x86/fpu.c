@@ -137,9 +137,9 @@ static void xsave(void *area)
 /* What is in the area came from XSAVE, or was checked; a fault is our mistake. */
 static void xrstor(const void *area)
 {
-	asm goto("1: xrstor64 (%[area])\n\t"
+	asm goto("1: xrstor64 (%%rdi)\n\t"
 		 _ASM_EXTABLE(1b, %l[fault])
-		 : : [area] "D" (area), "a" ((u32)host.features),
+		 : : "D" (area), "a" ((u32)host.features),
 		     "d" ((u32)(host.features >> 32)) : "memory" : fault);
 	return;
 fault:

@@ -80,9 +80,12 @@ long df_arch_device_ioctl(unsigned int cmd, unsigned long arg)
 long df_arch_vm_ioctl(struct df_vm *vm, unsigned int cmd, unsigned long arg)
 {
 	switch (cmd) {
-	case KVM_GET_TSC_KHZ:	return READ_ONCE(vm->arch.tsc_khz) ?: tsc_khz;
-	case KVM_SET_TSC_KHZ:	return tsc_set_default_khz(vm, arg);
-	default:		return -ENOTTY;
+	case KVM_GET_TSC_KHZ:
+		return READ_ONCE(vm->arch.tsc_khz) ?: tsc_khz;
+	case KVM_SET_TSC_KHZ:
+		return tsc_set_default_khz(vm, arg);
+	default:
+		return -ENOTTY;
 	}
 }
 
@@ -107,7 +110,7 @@ static long set_regs(struct df_vcpu *vcpu, void *regs)
 /* kvm_sregs begins as kvm_sregs2 does, and has a bitmap at its end. */
 #define SREGS_COMMON	offsetof(struct kvm_sregs, interrupt_bitmap)
 
-static_assert(SREGS_COMMON == offsetof(struct kvm_sregs2, flags));
+static_assert(offsetof(struct kvm_sregs2, flags) == SREGS_COMMON);
 
 /* The bitmap has the one interrupt that is on its way in. */
 static long get_sregs(struct df_vcpu *vcpu, void *arg)
@@ -282,7 +285,7 @@ static long pre_fault(struct df_vcpu *vcpu, struct kvm_pre_fault_memory __user *
 	if (copy_from_user(&range, user, sizeof(range)))
 		return -EFAULT;
 	end = range.gpa + range.size;
-	if (range.flags || !PAGE_ALIGNED(range.gpa) || !PAGE_ALIGNED(range.size) || end <= range.gpa)
+	if (range.flags || !PAGE_ALIGNED(range.gpa | range.size) || end <= range.gpa)
 		return -EINVAL;
 	while (range.gpa < end) {
 		if (signal_pending(current)) {

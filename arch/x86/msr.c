@@ -473,9 +473,9 @@ u64 msr_user_reasons(void)
 }
 
 /* Up to the first one that cannot be; how many could is the answer. */
-static long for_each_entry(struct kvm_msrs __user *user, bool write_back,
-			   int (*visit)(struct df_vcpu *vcpu, struct kvm_msr_entry *entry),
-			   struct df_vcpu *vcpu)
+static long visit_entries(struct kvm_msrs __user *user, bool write_back,
+			  int (*visit)(struct df_vcpu *vcpu, struct kvm_msr_entry *entry),
+			  struct df_vcpu *vcpu)
 {
 	struct kvm_msr_entry *entries;
 	struct kvm_msrs head;
@@ -528,17 +528,17 @@ static int get_feature(struct df_vcpu *unused, struct kvm_msr_entry *entry)
 
 long msr_get(struct df_vcpu *vcpu, struct kvm_msrs __user *user)
 {
-	return for_each_entry(user, true, get_one, vcpu);
+	return visit_entries(user, true, get_one, vcpu);
 }
 
 long msr_set(struct df_vcpu *vcpu, struct kvm_msrs __user *user)
 {
-	return for_each_entry(user, false, set_one, vcpu);
+	return visit_entries(user, false, set_one, vcpu);
 }
 
 long msr_get_features(struct kvm_msrs __user *user)
 {
-	return for_each_entry(user, true, get_feature, NULL);
+	return visit_entries(user, true, get_feature, NULL);
 }
 
 static long get_list(struct kvm_msr_list __user *user, u8 flag)
