@@ -5,6 +5,7 @@
  *
  * In a test host with --with dragonfly, or --with kvm and KVM_DEVICE=/dev/kvm.
  */
+#include <sched.h>
 #include "kselftest_harness.h"
 #include "guest.h"
 
@@ -122,6 +123,34 @@ static void attempt_all(struct __test_metadata *_metadata, struct guest *g,
 		}
 		ASSERT_EQ(0, ioctl(g->vcpu, KVM_SET_SREGS, &s));
 	}
+}
+
+/* Of exceptions that no hypervisor looks at, so that nothing but the CPU delivers them. */
+TEST_F(exits, the_first_instruction_of_a_handler_exits_where_it_is)
+{
+	static const struct instruction list[] = {
+		INSN("DIV %ecx", "\xf7\xf1", 0, 0, 0),
+		INSN("MOV (%rax), %rax", "\x48\x8b\x00", 13, 1UL << 63, 0),
+		/* Now that the handlers are in the EPT, too. */
+		INSN("DIV %ecx again", "\xf7\xf1", 0, 0, 0),
+		INSN("MOV (%rax), %rax again", "\x48\x8b\x00", 13, 1UL << 63, 0),
+	};
+	unsigned int cpus = 0;
+
+	LONG(code_hlt64);
+	for (int cpu = 0; cpu < sysconf(_SC_NPROCESSORS_CONF); cpu++) {
+		cpu_set_t set;
+
+		CPU_ZERO(&set);
+		CPU_SET(cpu, &set);
+		/* It may be offline. */
+		if (sched_setaffinity(0, sizeof(set), &set))
+			continue;
+		cpus++;
+		TH_LOG("CPU %d", cpu);
+		attempt_all(_metadata, &self->g, list, ARRAY_SIZE(list), false);
+	}
+	EXPECT_NE(0, cpus);
 }
 
 TEST_F(exits, an_unknown_hypercall_is_enosys)

@@ -21,7 +21,7 @@
 #define GDT 0x3000
 #define TSS 0x3800
 #define IDT 0x4000
-#define HANDLERS 0x5000 /* 16 bytes for each vector, with a NOP and a HLT in them */
+#define HANDLERS 0x5000 /* 16 bytes for each vector, with a HLT in them */
 #define TABLES 0x10000
 #define BUFFERS 0x20000
 
@@ -85,10 +85,7 @@ static void put64(struct guest *g, uint64_t gpa, uint64_t value)
 	memcpy(g->memory + gpa, &value, 8);
 }
 
-/*
- * Every vector's handler has a HLT of its own, so that RIP tells where it ended.
- * Bochs with several CPUs gets RIP wrong if a handler's first instruction exits.
- */
+/* Every vector's handler is a HLT of its own, so that RIP tells where it ended. */
 static void fill_memory(FIXTURE_DATA(mmio) * self)
 {
 	struct guest *g = &self->g;
@@ -98,7 +95,7 @@ static void fill_memory(FIXTURE_DATA(mmio) * self)
 	for (int i = 0; i < 32; i++) {
 		uint64_t handler = HANDLERS + 16 * i;
 
-		memcpy(g->memory + handler, "\x90\xf4", 2);
+		g->memory[handler] = 0xf4;
 		if (self->mode == REAL)
 			memcpy(g->memory + 4 * i, &handler, 4);
 		else
