@@ -102,10 +102,12 @@ static u64 common_offset(struct df_vcpu *vcpu, u64 offset)
 	struct df_vm_arch *vm = &vcpu->vm->arch;
 	u64 second = 1000ULL * vcpu->arch.tsc_khz;
 
-	guard(spinlock)(&vm->tsc_lock);
+	spin_lock(&vm->tsc_lock);
 	if (offset - vm->tsc_offset + second > 2 * second)
 		vm->tsc_offset = offset;
-	return vm->tsc_offset;
+	offset = vm->tsc_offset;
+	spin_unlock(&vm->tsc_lock);
+	return offset;
 }
 
 int tsc_write(struct df_vcpu *vcpu, u64 value, bool host)
