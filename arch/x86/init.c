@@ -22,6 +22,7 @@
 #include "state.h"
 #include "vmx/cpu.h"
 #include "vmx/features.h"
+#include "vmx/mitigations.h"
 #include "vmx/operation.h"
 #include "vmx/selftest.h"
 #include "vmx/vmcs.h"
@@ -152,6 +153,9 @@ int df_arch_init(struct dentry *debugfs)
 
 	vmx_read_capabilities(&host_caps);
 	err = check_features();
+	if (err)
+		return err;
+	err = vmx_mitigations_init();
 	if (err)
 		return err;
 	vmcs_resolve_controls(&host_caps);

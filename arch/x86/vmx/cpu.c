@@ -5,6 +5,7 @@
 #include <linux/percpu.h>
 #include <linux/smp.h>
 #include <linux/workqueue.h>
+#include <asm/nospec-branch.h>
 
 #include "arch.h"
 #include "host.h"
@@ -264,6 +265,8 @@ int vmx_load(struct df_vcpu_arch *arch)
 			WARN_ON_ONCE(vmclear(__pa(arch->vmcs)));
 		WARN_ON_ONCE(vmptrld(__pa(arch->vmcs)));
 		this->current_vmcs = arch->vmcs;
+		/* One thread may run guests that do not trust each other. */
+		indirect_branch_prediction_barrier();
 	}
 	if (ret > 0) {
 		list_add(&arch->loaded, &this->loaded);

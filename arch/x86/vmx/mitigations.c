@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/errno.h>
+#include <linux/printk.h>
+#include <asm/bugs.h>
+#include <asm/cpufeature.h>
+#include <asm/processor.h>
+
+#include "mitigations.h"
+#include "operation.h"
+
+DEFINE_STATIC_KEY_FALSE(vmx_flushes_l1d);
+
+/* The host's own l1tf= and mitigations= say whether; the CPU may say that it does it itself. */
+static bool must_flush_l1d(void)
+{
+	if (!boot_cpu_has_bug(X86_BUG_L1TF) || l1tf_mitigation == L1TF_MITIGATION_OFF)
+		return false;
+	return !(boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES) &&
+		 read_msr_or_0(MSR_IA32_ARCH_CAPABILITIES) & ARCH_CAP_SKIP_VMENTRY_L1DFLUSH);
+}
+
+int vmx_mitigations_init(void)
+{
+	if (!must_flush_l1d())
+		return 0;
+	if (!boot_cpu_has(X86_FEATURE_FLUSH_L1D)) {
+		pr_err("this CPU leaks its L1 data cache to guests (L1TF), and its microcode cannot flush it\n");
+		return -ENODEV;
+	}
+	static_branch_enable(&vmx_flushes_l1d);
+	return 0;
+}
