@@ -21,7 +21,7 @@ bool slots_overlap(struct df_slot *slots, const struct df_slot *self, u64 gfn, u
 	for (unsigned int i = 0; i < DF_MAX_SLOTS; i++) {
 		const struct df_slot *slot = &slots[i];
 
-		if (slot != self && slot->pages && gfn < slot->gfn + slot->pages &&
+		if (slot != self && slot->pages && pages && gfn < slot->gfn + slot->pages &&
 		    slot->gfn < gfn + pages)
 			return true;
 	}
