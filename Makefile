@@ -80,13 +80,19 @@ $(BUILD)/selftests/%: selftests/%.c $(wildcard selftests/*.h)
 	$(CC) $(USER_CFLAGS) -isystem $(KSELFTEST) -o $@ $<
 
 # Unit tests compile a file of the module into themselves, with the kernel's
-# own headers for user space below tools/ and what else of them is fit for it.
+# own headers for user space below tools/ and what else of them is fit for it,
+# and stand-ins for the rest.
 KTOOLS = $(KSELFTEST)/../..
 
-$(BUILD)/unit/%: selftests/unit/%.c $(wildcard arch/x86/vmx/* arch/x86/emulate/*)
+UNIT_HEADERS := $(shell find selftests/unit/kernel -name '*.h')
+UNIT_SOURCES := $(wildcard src/slots.* arch/x86/ept.* arch/x86/vmx/* arch/x86/emulate/*)
+
+$(BUILD)/unit/%: selftests/unit/%.c $(UNIT_SOURCES) $(UNIT_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(USER_CFLAGS) -I. -isystem $(KSELFTEST) -isystem $(KTOOLS)/include \
-		-isystem $(KTOOLS)/../arch/x86/include -o $@ $< $(KTOOLS)/lib/vsprintf.c
+	$(CC) $(USER_CFLAGS) -I. -Iselftests/unit/kernel -isystem $(KSELFTEST) \
+		-isystem $(KTOOLS)/include -isystem $(KTOOLS)/include/uapi \
+		-isystem $(KTOOLS)/../arch/x86/include \
+		-isystem $(KTOOLS)/arch/x86/include/uapi -o $@ $< $(KTOOLS)/lib/vsprintf.c
 
 unit: $(UNIT_TESTS)	## run the tests of pure logic, on this machine
 	@status=0; for t in $(UNIT_TESTS); do $$t || status=1; done; exit $$status
