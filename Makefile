@@ -84,7 +84,7 @@ $(BUILD)/selftests/%: selftests/%.c $(wildcard selftests/*.h)
 # and stand-ins for the rest.
 KTOOLS = $(KSELFTEST)/../..
 
-UNIT_HEADERS := $(shell find selftests/unit/kernel -name '*.h')
+UNIT_HEADERS := $(shell find selftests/unit -name '*.h')
 UNIT_SOURCES := $(wildcard src/slots.* arch/x86/ept.* arch/x86/vmx/* arch/x86/emulate/*)
 
 $(BUILD)/unit/%: selftests/unit/%.c $(UNIT_SOURCES) $(UNIT_HEADERS)
