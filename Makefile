@@ -85,11 +85,11 @@ $(BUILD)/selftests/%: selftests/%.c $(wildcard selftests/*.h)
 KTOOLS = $(KSELFTEST)/../..
 
 UNIT_HEADERS := $(shell find selftests/unit -name '*.h')
-UNIT_SOURCES := $(wildcard src/slots.* arch/x86/ept.* arch/x86/vmx/* arch/x86/emulate/*)
+UNIT_SOURCES := $(wildcard src/*.[ch] arch/x86/*.[ch] arch/x86/vmx/* arch/x86/emulate/*)
 
 $(BUILD)/unit/%: selftests/unit/%.c $(UNIT_SOURCES) $(UNIT_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(USER_CFLAGS) -I. -Iselftests/unit/kernel -isystem $(KSELFTEST) \
+	$(CC) $(USER_CFLAGS) -I. -Iselftests/unit/kernel -Isrc -Iarch/x86 -isystem $(KSELFTEST) \
 		-isystem $(KTOOLS)/include -isystem $(KTOOLS)/include/uapi \
 		-isystem $(KTOOLS)/../arch/x86/include \
 		-isystem $(KTOOLS)/arch/x86/include/uapi -o $@ $< $(KTOOLS)/lib/vsprintf.c

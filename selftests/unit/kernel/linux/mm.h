@@ -36,4 +36,8 @@ static unsigned int unit_warnings __attribute__((unused));
 		warned;                      \
 	})
 
+#define WARN_ON(condition) WARN_ON_ONCE(condition)
+
+#define U8_MAX 0xff
+
 #endif

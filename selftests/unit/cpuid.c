@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What CPUID offers to guests, on CPUs made up here.
+ */
+#include "x86.h"
+
+#include "arch/x86/cpuid.c"
+
+#define AVX512 0xe0ULL
+#define XFEATURES (0x7ULL | AVX512)
+
+/* The CPU's answer to every leaf, but for the highest ones; and what XCR0 can have. */
+static u32 cpu_answer = ~0U, cpu_max = ~0U;
+static u64 xfeatures = XFEATURES;
+
+void cpuid_count(u32 leaf, u32 subleaf, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
+{
+	(void)subleaf;
+	*eax = leaf & 0x7fffffff ? cpu_answer : leaf | cpu_max;
+	*ebx = cpu_answer;
+	*ecx = cpu_answer;
+	*edx = cpu_answer;
+}
+
+u64 fpu_features(void)
+{
+	return xfeatures;
+}
+
+unsigned int fpu_size(u64 features, bool compacted)
+{
+	return 1000 + features + compacted;
+}
+
+void state_follow_cpuid(struct df_vcpu_arch *arch)
+{
+	(void)arch;
+}
+
+void vmcs_follow_cpuid(const struct df_vcpu_arch *arch)
+{
+	(void)arch;
+}
+
+/* Everything that there is: the CPU has it, and the host's kernel uses it. */
+FIXTURE(cpuid)
+{
+	struct kvm_cpuid2 *answer;
+};
+
+FIXTURE_SETUP(cpuid)
+{
+	memset(boot_cpu_data.x86_capability, 0xff, sizeof(boot_cpu_data.x86_capability));
+	self->answer = calloc(1, sizeof(*self->answer) + 256 * sizeof(self->answer->entries[0]));
+	ASSERT_NE(NULL, self->answer);
+	self->answer->nent = 256;
+	ASSERT_EQ(0, cpuid_get_supported(self->answer));
+}
+
+FIXTURE_TEARDOWN(cpuid)
+{
+	free(self->answer);
+}
+
+static const struct kvm_cpuid_entry2 *entry(const struct kvm_cpuid2 *answer, u32 leaf, u32 subleaf)
+{
+	static const struct kvm_cpuid_entry2 none;
+
+	for (u32 i = 0; i < answer->nent; i++)
+		if (answer->entries[i].function == leaf && answer->entries[i].index == subleaf)
+			return &answer->entries[i];
+	return &none;
+}
+
+/* Is one of the kernel's X86_FEATURE_* offered? */
+static bool offers(const struct kvm_cpuid2 *answer, unsigned int feature)
+{
+	u32 word;
+
+	switch (feature / 32) {
+	case CPUID_1_EDX:
+		word = entry(answer, 1, 0)->edx;
+		break;
+	case CPUID_1_ECX:
+		word = entry(answer, 1, 0)->ecx;
+		break;
+	case CPUID_7_0_EBX:
+		word = entry(answer, 7, 0)->ebx;
+		break;
+	case CPUID_7_ECX:
+		word = entry(answer, 7, 0)->ecx;
+		break;
+	case CPUID_7_EDX:
+		word = entry(answer, 7, 0)->edx;
+		break;
+	case CPUID_D_1_EAX:
+		word = entry(answer, 0xd, 1)->eax;
+		break;
+	case CPUID_8000_0001_ECX:
+		word = entry(answer, 0x80000001, 0)->ecx;
+		break;
+	case CPUID_8000_0001_EDX:
+		word = entry(answer, 0x80000001, 0)->edx;
+		break;
+	default:
+		abort();
+	}
+	return word & BIT(feature % 32);
+}
+
+struct feature {
+	unsigned int bit;
+	const char *name;
+};
+
+#define FEATURE(name)                     \
+	{                                 \
+		X86_FEATURE_##name, #name \
+	}
+#define NEEDS(feature, need)                    \
+	{                                       \
+		FEATURE(feature), FEATURE(need) \
+	}
+
+/* ---- the form -------------------------------------------------------------------- */
+
+TEST_F(cpuid, leaves_are_unique_and_in_order)
+{
+	const struct kvm_cpuid_entry2 *e = self->answer->entries;
+
+	for (u32 i = 1; i < self->answer->nent; i++) {
+		EXPECT_LT((u64)e[i - 1].function << 32 | e[i - 1].index,
+			  (u64)e[i].function << 32 | e[i].index)
+		{
+			TH_LOG("leaf %x, subleaf %x", e[i].function, e[i].index);
+		}
+	}
+}
+
+TEST_F(cpuid, the_highest_leaves_are_said_and_there)
+{
+	u32 basic = entry(self->answer, 0, 0)->eax;
+	u32 extended = entry(self->answer, 0x80000000, 0)->eax;
+
+	EXPECT_EQ(0xd, basic);
+	EXPECT_EQ(0x80000008, extended);
+	EXPECT_EQ(basic, entry(self->answer, basic, 0)->function);
+	EXPECT_EQ(extended, entry(self->answer, extended, 0)->function);
+	for (u32 i = 0; i < self->answer->nent; i++) {
+		u32 leaf = self->answer->entries[i].function;
+
+		EXPECT_GE(leaf >> 31 ? extended : basic, leaf) TH_LOG("%x", leaf);
+	}
+}
+
+TEST_F(cpuid, a_cpu_with_fewer_leaves_says_so)
+{
+	cpu_max = 7;
+	ASSERT_EQ(0, cpuid_get_supported(self->answer));
+	EXPECT_EQ(7, entry(self->answer, 0, 0)->eax);
+	EXPECT_EQ(0x80000007, entry(self->answer, 0x80000000, 0)->eax);
+}
+
+TEST_F(cpuid, subleaves_count_where_there_are_any)
+{
+	for (u32 i = 0; i < self->answer->nent; i++) {
+		const struct kvm_cpuid_entry2 *e = &self->answer->entries[i];
+		bool significant = e->function == 7 || e->function == 0xd;
+
+		EXPECT_EQ(significant ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0, e->flags)
+		{
+			TH_LOG("leaf %x", e->function);
+		}
+	}
+	EXPECT_EQ(0, entry(self->answer, 7, 0)->eax);
+}
+
+TEST_F(cpuid, too_little_room_is_said)
+{
+	struct kvm_cpuid2 none = { .nent = 0 };
+	u32 n = self->answer->nent;
+
+	EXPECT_EQ(-E2BIG, cpuid_get_supported(&none));
+	self->answer->nent = n - 1;
+	EXPECT_EQ(-E2BIG, cpuid_get_supported(self->answer));
+	self->answer->nent = n;
+	EXPECT_EQ(0, cpuid_get_supported(self->answer));
+	EXPECT_EQ(n, self->answer->nent);
+}
+
+/* ---- features -------------------------------------------------------------------- */
+
+TEST_F(cpuid, no_feature_is_without_what_it_depends_on)
+{
+	static const struct {
+		struct feature has, needs;
+	} rows[] = {
+		NEEDS(PAE, CX8),
+		NEEDS(PGE, PSE),
+		NEEDS(XMM, FXSR),
+		NEEDS(XMM2, XMM),
+		NEEDS(XMM3, XMM2),
+		NEEDS(SSSE3, XMM3),
+		NEEDS(XMM4_1, SSSE3),
+		NEEDS(XMM4_2, XMM4_1),
+		NEEDS(PCLMULQDQ, XMM2),
+		NEEDS(AES, XMM2),
+		NEEDS(SHA_NI, XMM2),
+		NEEDS(GFNI, XMM2),
+		NEEDS(XSAVEOPT, XSAVE),
+		NEEDS(XSAVEC, XSAVE),
+		NEEDS(XGETBV1, XSAVE),
+		NEEDS(XSAVES, XSAVEC),
+		NEEDS(AVX, XSAVE),
+		NEEDS(AVX, XMM4_2),
+		NEEDS(FMA, AVX),
+		NEEDS(F16C, AVX),
+		NEEDS(AVX2, AVX),
+		NEEDS(VAES, AVX),
+		NEEDS(VAES, AES),
+		NEEDS(VPCLMULQDQ, AVX),
+		NEEDS(VPCLMULQDQ, PCLMULQDQ),
+		NEEDS(AVX512F, AVX2),
+		NEEDS(AVX512F, FMA),
+		NEEDS(AVX512F, F16C),
+		NEEDS(AVX512DQ, AVX512F),
+		NEEDS(AVX512IFMA, AVX512F),
+		NEEDS(AVX512CD, AVX512F),
+		NEEDS(AVX512BW, AVX512F),
+		NEEDS(AVX512VL, AVX512F),
+		NEEDS(AVX512VBMI, AVX512BW),
+		NEEDS(AVX512_VBMI2, AVX512BW),
+		NEEDS(AVX512_BITALG, AVX512BW),
+		NEEDS(AVX512_VNNI, AVX512F),
+		NEEDS(AVX512_VPOPCNTDQ, AVX512F),
+		NEEDS(AVX512_VP2INTERSECT, AVX512F),
+		NEEDS(INVPCID, PCID),
+		NEEDS(LM, PAE),
+		NEEDS(LM, SYSCALL),
+		NEEDS(LM, XMM2),
+		NEEDS(CX16, LM),
+		NEEDS(LAHF_LM, LM),
+		NEEDS(GBPAGES, LM),
+		NEEDS(NX, PAE),
+		NEEDS(SMAP, SMEP),
+		NEEDS(RDTSCP, TSC),
+		NEEDS(RDPID, RDTSCP),
+		NEEDS(TSC_ADJUST, TSC),
+		NEEDS(PAT, MSR),
+		NEEDS(MTRR, MSR),
+		NEEDS(ARCH_CAPABILITIES, MSR),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (!offers(self->answer, rows[i].has.bit))
+			continue;
+		EXPECT_TRUE(offers(self->answer, rows[i].needs.bit))
+		{
+			TH_LOG("%s needs %s", rows[i].has.name, rows[i].needs.name);
+		}
+	}
+}
+
+TEST_F(cpuid, what_the_module_does_not_have_is_not_offered)
+{
+	static const struct feature rows[] = {
+		FEATURE(VMX),
+		FEATURE(SMX),
+		FEATURE(APIC),
+		FEATURE(X2APIC),
+		FEATURE(MWAIT),
+		FEATURE(TSC_DEADLINE_TIMER),
+		FEATURE(PDCM),
+		FEATURE(DTES64),
+		FEATURE(DS),
+		FEATURE(DSCPL),
+		FEATURE(EST),
+		FEATURE(TM2),
+		FEATURE(ACC),
+		FEATURE(ACPI),
+		FEATURE(HT),
+		FEATURE(MCE),
+		FEATURE(MCA),
+		FEATURE(DCA),
+		FEATURE(XTPR),
+		FEATURE(OSXSAVE),
+		FEATURE(HYPERVISOR),
+		FEATURE(SGX),
+		FEATURE(SGX_LC),
+		FEATURE(MPX),
+		FEATURE(INTEL_PT),
+		FEATURE(HLE),
+		FEATURE(RTM),
+		FEATURE(CQM),
+		FEATURE(RDT_A),
+		FEATURE(PKU),
+		FEATURE(OSPKE),
+		FEATURE(LA57),
+		FEATURE(WAITPKG),
+		FEATURE(SHSTK),
+		FEATURE(IBT),
+		FEATURE(TME),
+		FEATURE(ENQCMD),
+		FEATURE(BUS_LOCK_DETECT),
+		FEATURE(AMX_TILE),
+		FEATURE(AMX_INT8),
+		FEATURE(AMX_BF16),
+		FEATURE(ARCH_LBR),
+		FEATURE(PCONFIG),
+		FEATURE(HYBRID_CPU),
+		FEATURE(SPEC_CTRL),
+		FEATURE(INTEL_STIBP),
+		FEATURE(FLUSH_L1D),
+		FEATURE(CORE_CAPABILITIES),
+		FEATURE(SPEC_CTRL_SSBD),
+		FEATURE(XFD),
+		FEATURE(SVM),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		bool offered = offers(self->answer, rows[i].bit);
+
+		EXPECT_FALSE(offered) TH_LOG("%s", rows[i].name);
+	}
+	/* The PMU's leaf, those of topology, PT, SGX, AMX; power management. */
+	for (u32 leaf = 3; leaf < 0x20; leaf++) {
+		const struct kvm_cpuid_entry2 *e = entry(self->answer, leaf, 0);
+
+		if (leaf != 7 && leaf != 0xd)
+			EXPECT_EQ(0, e->eax | e->ebx | e->ecx | e->edx);
+	}
+	/* No number of an APIC, nor of logical CPUs. */
+	EXPECT_EQ(0, entry(self->answer, 1, 0)->ebx & 0xffff00ff);
+}
+
+/* What the host's kernel has turned off, of each of the words that it keeps. */
+TEST_F(cpuid, what_the_host_does_not_use_is_not_offered)
+{
+	static const unsigned int words[] = {
+		CPUID_1_EDX, CPUID_1_ECX,   CPUID_7_0_EBX,	 CPUID_7_ECX,
+		CPUID_7_EDX, CPUID_D_1_EAX, CPUID_8000_0001_ECX, CPUID_8000_0001_EDX,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		for (unsigned int bit = 0; bit < 32; bit++) {
+			u32 *word = &boot_cpu_data.x86_capability[words[i]];
+			unsigned int feature = words[i] * 32 + bit;
+
+			*word = ~BIT(bit);
+			ASSERT_EQ(0, cpuid_get_supported(self->answer));
+			EXPECT_FALSE(offers(self->answer, feature)) TH_LOG("%u:%u", words[i], bit);
+			*word = ~0U;
+		}
+	}
+}
+
+TEST_F(cpuid, what_the_cpu_does_not_have_is_not_offered)
+{
+	cpu_answer = 0;
+	cpu_max = 0;
+	ASSERT_EQ(0, cpuid_get_supported(self->answer));
+	for (u32 i = 0; i < self->answer->nent; i++) {
+		const struct kvm_cpuid_entry2 *e = &self->answer->entries[i];
+		bool sizes = e->function == 0xd && !e->index;
+
+		EXPECT_EQ(0, e->eax & 0x7fffffff) TH_LOG("leaf %x", e->function);
+		EXPECT_EQ(0, e->edx) TH_LOG("leaf %x", e->function);
+		EXPECT_EQ(sizes, !!(e->ebx | e->ecx)) TH_LOG("leaf %x", e->function);
+	}
+}
+
+/* ---- extended state --------------------------------------------------------------- */
+
+TEST_F(cpuid, extended_state_is_what_guests_can_have)
+{
+	const struct kvm_cpuid_entry2 *e = entry(self->answer, 0xd, 0);
+
+	EXPECT_EQ(XFEATURES, e->eax | (u64)e->edx << 32);
+	EXPECT_EQ(fpu_size(XFEATURES, false), e->ebx);
+	EXPECT_EQ(e->ebx, e->ecx);
+	e = entry(self->answer, 0xd, 1);
+	EXPECT_EQ(fpu_size(XFEATURES, true), e->ebx);
+	EXPECT_EQ(0, e->ecx | e->edx);
+	for (u32 i = 2; i < 64; i++) {
+		e = entry(self->answer, 0xd, i);
+		EXPECT_EQ(!!(XFEATURES & BIT_ULL(i)), !!e->eax) TH_LOG("%u", i);
+	}
+}
+
+TEST_F(cpuid, a_part_of_extended_state_goes_with_its_feature)
+{
+	xfeatures = 7;
+	ASSERT_EQ(0, cpuid_get_supported(self->answer));
+	EXPECT_EQ(7, entry(self->answer, 0xd, 0)->eax);
+	EXPECT_NE(0, entry(self->answer, 0xd, 2)->eax);
+	for (u32 i = 5; i <= 7; i++) {
+		const struct kvm_cpuid_entry2 *e = entry(self->answer, 0xd, i);
+
+		EXPECT_EQ(0, e->eax | e->ebx | e->ecx | e->edx) TH_LOG("%u", i);
+	}
+}
+
+/* ---- a vCPU's ---------------------------------------------------------------------- */
+
+TEST_F(cpuid, a_vcpu_has_what_it_was_given)
+{
+	struct df_vcpu_arch arch = {};
+	struct kvm_cpuid2 *got = calloc(1, sizeof(*got) + 256 * sizeof(got->entries[0]));
+
+	ASSERT_NE(NULL, got);
+	EXPECT_FALSE(cpuid_has(&arch, 1, 0, CPUID_EDX, 0));
+	ASSERT_EQ(0, cpuid_set(&arch, self->answer));
+	EXPECT_TRUE(cpuid_has(&arch, 1, 0, CPUID_EDX, 0));
+	EXPECT_FALSE(cpuid_has(&arch, 1, 0, CPUID_ECX, 5));
+	EXPECT_TRUE(cpuid_has(&arch, 0xd, 1, CPUID_EAX, 3));
+	EXPECT_FALSE(cpuid_has(&arch, 7, 1, CPUID_EBX, 0));
+	EXPECT_EQ(XFEATURES, cpuid_xfeatures(&arch));
+
+	EXPECT_EQ(-E2BIG, cpuid_get(&arch, got));
+	EXPECT_EQ(self->answer->nent, got->nent);
+	ASSERT_EQ(0, cpuid_get(&arch, got));
+	EXPECT_EQ(0,
+		  memcmp(got->entries, self->answer->entries, got->nent * sizeof(got->entries[0])));
+
+	/* Once it has run, only the same. */
+	arch.has_run = true;
+	EXPECT_EQ(0, cpuid_set(&arch, self->answer));
+	self->answer->entries[1].edx ^= 1;
+	EXPECT_EQ(-EINVAL, cpuid_set(&arch, self->answer));
+	EXPECT_TRUE(cpuid_has(&arch, 1, 0, CPUID_EDX, 0));
+	kfree(arch.cpuid);
+	free(got);
+}
+
+TEST_F(cpuid, of_leaves_that_are_given_twice_the_first_counts)
+{
+	static const struct {
+		u32 leaf, subleaf, eax;
+	} rows[] = { { 9, 0, 1 }, { 4, 1, 2 }, { 9, 0, 3 }, { 4, 0, 4 }, { 4, 1, 5 } };
+	struct df_vcpu_arch arch = {};
+
+	self->answer->nent = ARRAY_SIZE(rows);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		self->answer->entries[i] = (struct kvm_cpuid_entry2){
+			.function = rows[i].leaf,
+			.index = rows[i].subleaf,
+			.flags = rows[i].leaf == 4 ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
+			.eax = rows[i].eax,
+		};
+	}
+	ASSERT_EQ(0, cpuid_set(&arch, self->answer));
+	EXPECT_EQ(1, find(&arch, 9, 0)->eax);
+	EXPECT_EQ(1, find(&arch, 9, 7)->eax);
+	EXPECT_EQ(4, find(&arch, 4, 0)->eax);
+	EXPECT_EQ(2, find(&arch, 4, 1)->eax);
+	EXPECT_EQ(NULL, find(&arch, 4, 2));
+	EXPECT_EQ(NULL, find(&arch, 5, 0));
+	kfree(arch.cpuid);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,2 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A stand-in for tests, which have no tracepoints. */
