@@ -31,10 +31,13 @@ struct df_device_memory {
 	u64 gfn;
 };
 
-/* Of a range of pages, those that are device memory. */
+/*
+ * Of a range of pages, those that are device memory. Returns true if a CPU may
+ * know one: also one that a slot's unmapping has hidden, but not yet flushed.
+ */
 static bool zap(struct df_ept *ept, u64 first, u64 end)
 {
-	bool any = false;
+	bool any = ept->devices;
 	int level;
 
 	for (u64 gfn = first; gfn < end && ept->devices; gfn++) {
@@ -44,7 +47,6 @@ static bool zap(struct df_ept *ept, u64 first, u64 end)
 			continue;
 		WRITE_ONCE(*entry, 0);
 		ept->devices--;
-		any = true;
 	}
 	return any;
 }
@@ -122,7 +124,8 @@ static int install(struct df_ept *ept, struct df_device_memory *d, u64 *entry, u
 	int err = -EAGAIN;
 
 	spin_lock(&ept->device_lock);
-	if (!mmu_interval_read_retry(&d->notifier, seq)) {
+	/* The user may have put memory there meanwhile, which is pinned. */
+	if (!mmu_interval_read_retry(&d->notifier, seq) && (!*entry || *entry & EPT_DEVICE)) {
 		if (!*entry)
 			ept->devices++;
 		WRITE_ONCE(*entry, leaf);

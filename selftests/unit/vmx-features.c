@@ -110,7 +110,7 @@ TEST(a_short_buffer_is_not_overrun)
 	EXPECT_LT(0, vmx_name_missing(&caps, text, 16));
 	EXPECT_EQ(15, strlen(text));
 	EXPECT_EQ('x', text[16]);
-	EXPECT_LT(0, vmx_name_missing(&caps, text, 0));
+	EXPECT_LT(0, vmx_name_missing(&caps, text, 1));
 }
 
 TEST_HARNESS_MAIN
