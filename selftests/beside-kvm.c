@@ -100,9 +100,65 @@ TEST(supported_cpuid_is_a_subset_of_kvms)
 			EXPECT_EQ(b->eax & 0xffff, a->eax);
 			break;
 		default:
+			if (a->function != 7 && a->function != 1)
+				EXPECT_EQ(0, a->eax & ~b->eax) TH_LOG("leaf %#x", a->function);
 			EXPECT_EQ(0, a->ecx & ~b->ecx) TH_LOG("leaf %#x", a->function);
 			EXPECT_EQ(0, a->edx & ~b->edx) TH_LOG("leaf %#x", a->function);
 			EXPECT_EQ(0, a->ebx & ~b->ebx) TH_LOG("leaf %#x", a->function);
+		}
+	}
+}
+
+#define MAX_MSRS 512
+
+struct msr_list {
+	struct kvm_msr_list head;
+	uint32_t indices[MAX_MSRS];
+};
+
+static int msr_list(const char *device, unsigned long request, struct msr_list *list)
+{
+	int fd = open(device, O_RDWR | O_CLOEXEC), err;
+
+	if (fd < 0)
+		return -errno;
+	list->head.nmsrs = MAX_MSRS;
+	err = ioctl(fd, request, list) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+static bool is_listed(const struct msr_list *list, uint32_t index)
+{
+	for (unsigned int i = 0; i < list->head.nmsrs; i++)
+		if (list->indices[i] == index)
+			return true;
+	return false;
+}
+
+/* What is saved of a guest here can be restored there. */
+TEST(msrs_are_a_subset_of_kvms)
+{
+	static const unsigned long requests[] = { KVM_GET_MSR_INDEX_LIST,
+						  KVM_GET_MSR_FEATURE_INDEX_LIST };
+	static struct msr_list kvm[2], ours[2];
+
+	for (int i = 0; i < 2; i++)
+		ASSERT_EQ(0, msr_list("/dev/kvm", requests[i], &kvm[i]));
+	ASSERT_EQ(0, kvm_unload());
+	ASSERT_EQ(0, module_load());
+	for (int i = 0; i < 2; i++)
+		EXPECT_EQ(0, msr_list(MODULE_DEVICE, requests[i], &ours[i]));
+	EXPECT_EQ(0, module_unload());
+	ASSERT_EQ(0, kvm_load());
+
+	for (int i = 0; i < 2; i++) {
+		EXPECT_LT(0, ours[i].head.nmsrs);
+		for (unsigned int n = 0; n < ours[i].head.nmsrs; n++) {
+			EXPECT_TRUE(is_listed(&kvm[i], ours[i].indices[n]))
+			{
+				TH_LOG("KVM has no MSR %#x", ours[i].indices[n]);
+			}
 		}
 	}
 }
