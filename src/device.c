@@ -38,7 +38,6 @@ long df_device_check_extension(unsigned long capability)
 	case KVM_CAP_INTERNAL_ERROR_DATA:
 	case KVM_CAP_ENABLE_CAP_VM:
 	case KVM_CAP_READONLY_MEM:
-	case KVM_CAP_SYNC_MMU:
 	case KVM_CAP_PRE_FAULT_MEMORY:
 	case KVM_CAP_MP_STATE:
 	case KVM_CAP_BINARY_STATS_FD:

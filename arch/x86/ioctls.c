@@ -34,7 +34,6 @@ long df_arch_check_extension(unsigned long capability)
 	case KVM_CAP_VCPU_ATTRIBUTES:
 	case KVM_CAP_SET_GUEST_DEBUG:
 	case KVM_CAP_X86_ROBUST_SINGLESTEP:
-	case KVM_CAP_NOP_IO_DELAY:
 		return 1;
 	case KVM_CAP_TSC_CONTROL:
 		return tsc_can_scale();
