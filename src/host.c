@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/entry-kvm.h>
 #include <linux/errno.h>
 #include <linux/kvm_host.h>
 #include <linux/mm.h>
@@ -35,11 +34,6 @@ int df_host_vmx_claim(void)
 	intel_pt_handle_vmx(1);
 	cr4_set_bits(X86_CR4_VMXE);
 	return 0;
-}
-
-bool df_host_work_pending(void)
-{
-	return xfer_to_guest_mode_work_pending();
 }
 
 /* The kernel's own <linux/kvm.h> has it under another name since 6.10. */

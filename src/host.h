@@ -5,6 +5,7 @@
 #ifndef DF_HOST_H
 #define DF_HOST_H
 
+#include <linux/entry-kvm.h>
 #include <linux/types.h>
 
 struct kvm_run;
@@ -35,7 +36,10 @@ int df_host_vmx_claim(void);
  *
  * Context: Interrupts off, so that the answer holds.
  */
-bool df_host_work_pending(void);
+static inline bool df_host_work_pending(void)
+{
+	return xfer_to_guest_mode_work_pending();
+}
 
 /** df_host_do_work() - do it. May sleep. Return: 0, or -EINTR for a signal. */
 int df_host_do_work(void);

@@ -70,33 +70,12 @@ int exit_unexpected(struct df_vcpu *vcpu)
 
 /* ---- the inner ring: interrupts off, the VMCS current ---------------------------- */
 
-/*
- * The host's own events. An interrupt is still pending in its APIC and is
- * taken when interrupts are on; an NMI or a machine check has been taken by the
- * exit and is raised again, an NMI with NMIs blocked, as in its handler, until
- * the IRET.
- */
-static int host_interrupt(struct df_vcpu *vcpu)
-{
-	/* The guest held nothing that RCU guards: a tick may know. */
-	rcu_virt_note_context_switch();
-	local_irq_enable();
-	cpu_relax();
-	local_irq_disable();
-	/* An IPI may have changed CR4. */
-	state_host_cr4(&vcpu->arch);
-	return DF_RESUME;
-}
-
-static int host_exception(void)
+static int exception(void)
 {
 	switch (vmcs_read(VM_EXIT_INTR_INFO) & INTR_TYPE_VECTOR) {
 	case NMI:
-		asm volatile("int $2");
-		return DF_RESUME;
 	case EXCEPTION(X86_TRAP_MC):
-		asm volatile("int $18");
-		return DF_RESUME;
+		return DF_TO_HOST;
 	default:
 		return DF_TO_MIDDLE;
 	}
@@ -129,8 +108,8 @@ static int skip(struct df_vcpu *vcpu)
 int exit_handle_inner(struct df_vcpu *vcpu)
 {
 	switch (vcpu->arch.exit.reason) {
-	case EXIT_REASON_EXTERNAL_INTERRUPT:	return host_interrupt(vcpu);
-	case EXIT_REASON_EXCEPTION_NMI:		return host_exception();
+	case EXIT_REASON_EXTERNAL_INTERRUPT:	return DF_TO_HOST;
+	case EXIT_REASON_EXCEPTION_NMI:		return exception();
 	case EXIT_REASON_CPUID:			return cpuid_handle(vcpu);
 	case EXIT_REASON_VMCALL:		return hypercall(vcpu);
 	case EXIT_REASON_MSR_READ:		return inner_msr(vcpu, false);
@@ -139,6 +118,44 @@ int exit_handle_inner(struct df_vcpu *vcpu)
 	case EXIT_REASON_WBINVD:		return skip(vcpu);
 	case EXIT_REASON_NMI_WINDOW:		return DF_RESUME;
 	default:				return DF_TO_MIDDLE;
+	}
+}
+
+/* ---- the host's own events: just outside of it, interrupts still off -------------- */
+
+/* It is pending in the host's APIC, and taken when interrupts are on. */
+static void host_interrupt(struct df_vcpu_arch *arch)
+{
+	/* The guest held nothing that RCU guards: a tick may know. */
+	rcu_virt_note_context_switch();
+	local_irq_enable();
+	cpu_relax();
+	local_irq_disable();
+	/* An IPI may have changed CR4. */
+	state_host_cr4(arch);
+}
+
+/*
+ * The exit has taken it, and here it is raised again; an NMI with NMIs blocked,
+ * as in its handler, until the IRET.
+ */
+static void host_exception(void)
+{
+	if ((vmcs_read(VM_EXIT_INTR_INFO) & INTR_INFO_VECTOR_MASK) == X86_TRAP_MC)
+		asm volatile("int $18");
+	else
+		asm volatile("int $2");
+}
+
+void exit_handle_host(struct df_vcpu_arch *arch)
+{
+	switch (arch->exit.reason) {
+	case EXIT_REASON_EXTERNAL_INTERRUPT:
+		host_interrupt(arch);
+		break;
+	case EXIT_REASON_EXCEPTION_NMI:
+		host_exception();
+		break;
 	}
 }
 

@@ -91,8 +91,6 @@ static void prepare_entry(struct df_vcpu *vcpu)
 	trace_df_entry(vcpu->id, arch->rip, arch->inject_info);
 	if (unlikely(arch->inject_info))
 		events_inject(arch);
-	if (native_read_cr2() != arch->cr2)
-		native_write_cr2(arch->cr2);
 }
 
 /* What every exit needs. */
@@ -151,19 +149,80 @@ static int fail_entry(struct df_vcpu *vcpu, u64 reason)
 	return exit_to_user(vcpu, KVM_EXIT_FAIL_ENTRY);
 }
 
+/* ---- the inner ring: vmx_enter() and what it calls ------------------------------- */
+
+static bool has_to_leave(const struct df_vcpu_arch *arch)
+{
+	return df_host_work_pending() || READ_ONCE(arch->requests);
+}
+
+static int handle_exit(struct df_vcpu *vcpu)
+{
+	read_exit(vcpu);
+	if (unlikely(vcpu->arch.exit.reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
+		return DF_NO_ENTRY;
+	return exit_handle_inner(vcpu);
+}
+
+/* Tracepoints call what they like: while one is on, exits are handled outside. */
+static bool is_traced(void)
+{
+	return trace_df_entry_enabled() || trace_df_exit_enabled() || trace_df_msr_enabled();
+}
+
+static int handle_and_stay(struct df_vcpu *vcpu)
+{
+	int ret;
+
+	if (is_traced())
+		return DF_UNHANDLED;
+	ret = handle_exit(vcpu);
+	if (ret != DF_RESUME || has_to_leave(&vcpu->arch))
+		return ret;
+	prepare_entry(vcpu);
+	return 0;
+}
+
+noinstr int run_exit(struct df_vcpu_arch *arch)
+{
+	int ret = DF_UNHANDLED;
+
+	/* RCU is still told that the guest runs. */
+	if (!context_tracking_enabled_this_cpu()) {
+		instrumentation_begin();
+		ret = handle_and_stay(container_of(arch, struct df_vcpu, arch));
+		instrumentation_end();
+	}
+	return ret;
+}
+
+/* ---- around it: interrupts off, the kernel as it is ----------------------------------- */
+
 /* On a CPU of its own (nohz_full) a guest is to RCU what user space is. */
 static noinstr int enter(struct df_vcpu_arch *arch)
 {
-	int failed;
+	int ret;
 
 	context_tracking_guest_enter();
-	failed = vmx_enter(arch->regs, arch->launched);
+	ret = vmx_enter(arch, arch->launched);
 	context_tracking_guest_exit();
-	return failed;
+	return ret;
+}
+
+/* Nothing but the guest changes CR2 in the ring. */
+static int enter_with_cr2(struct df_vcpu_arch *arch)
+{
+	int ret;
+
+	if (native_read_cr2() != arch->cr2)
+		native_write_cr2(arch->cr2);
+	ret = enter(arch);
+	arch->cr2 = native_read_cr2();
+	return ret;
 }
 
 /*
- * In and out of the guest until an exit needs the middle ring.
+ * In and out of the ring until an exit needs the middle one.
  *
  * Return: DF_RESUME with the exit read, DF_TO_USER if there was no entry, or
  * -EAGAIN if the host has work to do first.
@@ -173,25 +232,26 @@ static int inner_ring(struct df_vcpu *vcpu)
 	struct df_vcpu_arch *arch = &vcpu->arch;
 
 	lockdep_assert_irqs_disabled();
-	for (;;) {
-		int failed;
+	while (!has_to_leave(arch)) {
+		int ret;
 
-		if (df_host_work_pending() || READ_ONCE(arch->requests))
-			return -EAGAIN;
 		prepare_entry(vcpu);
-		failed = enter(arch);
-		if (unlikely(failed))
-			return fail_entry(vcpu, failed > 0 ? vmcs_read(VM_INSTRUCTION_ERROR) : 0);
-		arch->cr2 = native_read_cr2();
-		read_exit(vcpu);
-		if (unlikely(arch->exit.reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
+		ret = enter_with_cr2(arch);
+		if (unlikely(ret < 0))
+			return fail_entry(vcpu, ret == -1 ? vmcs_read(VM_INSTRUCTION_ERROR) : 0);
+		if (unlikely(ret == DF_UNHANDLED))
+			ret = handle_exit(vcpu);
+		if (unlikely(ret == DF_NO_ENTRY))
 			return fail_entry(vcpu, arch->exit.reason);
 		arch->launched = true;
-		if (exit_handle_inner(vcpu) == DF_RESUME)
-			continue;
-		read_rest_of_exit(arch);
-		return DF_RESUME;
+		if (ret == DF_TO_MIDDLE) {
+			read_rest_of_exit(arch);
+			return DF_RESUME;
+		}
+		if (ret == DF_TO_HOST)
+			exit_handle_host(arch);
 	}
+	return -EAGAIN;
 }
 
 static int enter_guest(struct df_vcpu *vcpu)

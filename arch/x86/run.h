@@ -9,7 +9,12 @@ struct df_vcpu;
 struct df_vcpu_arch;
 
 /* What an exit needs that the inner ring cannot do; beside DF_RESUME and DF_TO_USER. */
-#define DF_TO_MIDDLE	2
+enum {
+	DF_TO_MIDDLE = 2,
+	DF_TO_HOST,	/* it is an event of the host's */
+	DF_NO_ENTRY,	/* it is none: the CPU refused the guest's state */
+	DF_UNHANDLED,	/* to be looked at outside of the ring */
+};
 
 /**
  * run_vmcs_begin() - look into a vCPU's VMCS from outside the run loop
@@ -24,12 +29,23 @@ void run_vmcs_end(void);
 void run_write_dirty(struct df_vcpu_arch *arch);
 
 /**
+ * run_exit() - for vmx_enter(), after every exit
+ *
+ * Context: Interrupts off, the VMCS current; to RCU the guest may still run.
+ * Return: 0 to enter again, with all in place, or a DF_* other than DF_TO_USER.
+ */
+int run_exit(struct df_vcpu_arch *arch);
+
+/**
  * exit_handle_inner() - exits that need only what is at hand
  *
- * Context: Interrupts off, the VMCS current.
- * Return: DF_RESUME, or DF_TO_MIDDLE for all others.
+ * Context: Interrupts off, the VMCS current; no indirect branch, see vmx_enter().
+ * Return: DF_RESUME, DF_TO_HOST, or DF_TO_MIDDLE for all others.
  */
 int exit_handle_inner(struct df_vcpu *vcpu);
+
+/** exit_handle_host() - what came for the host while the guest ran. Context: As above. */
+void exit_handle_host(struct df_vcpu_arch *arch);
 
 /**
  * exit_handle() - the middle ring: an exit, with the kernel as it always is

@@ -103,7 +103,7 @@ enum {
 enum { DF_REQ_PML };
 
 struct df_vcpu_arch {
-	u64 regs[DF_NR_GPRS];	/* RSP is a cache of the VMCS */
+	u64 regs[DF_NR_GPRS];	/* RSP is a cache of the VMCS; first, for vmx_enter() */
 	u64 rip;		/* likewise */
 	u64 rflags;		/* likewise, without the TF of guest debug */
 	u32 dirty;

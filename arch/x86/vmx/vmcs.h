@@ -33,8 +33,8 @@ bool vmcs_can(u32 secondary);
 void vmcs_use(u32 secondary, bool on);
 void vmcs_set_exceptions(u32 others);
 
-/* From entry.S. */
-int vmx_enter(u64 *regs, bool launched);
+/* From entry.S; -1 is VMfail, -2 a fault, and all else is of run_exit(). */
+int vmx_enter(struct df_vcpu_arch *arch, bool launched);
 extern char vmx_exit_point[];
 
 #endif
