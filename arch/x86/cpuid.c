@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/kvm.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 #include <linux/uaccess.h>
 #include <asm/cpufeature.h>
 #include <asm/processor.h>
@@ -20,15 +21,26 @@
 #define LEAF_XSTATE	0xd
 #define OSXSAVE		BIT_ULL(27)
 
+/* They are sorted; of those with the same leaf the first that user space gave is the one. */
 static const struct kvm_cpuid_entry2 *find(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
 {
-	for (u32 i = 0; i < arch->nr_cpuid; i++) {
-		const struct kvm_cpuid_entry2 *e = &arch->cpuid[i];
+	const struct kvm_cpuid_entry2 *e = arch->cpuid, *end = e + arch->nr_cpuid;
 
-		if (e->function == leaf && (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) ||
-					    e->index == subleaf))
-			return e;
+	u32 n = arch->nr_cpuid;
+
+	while (n) {
+		u32 half = n / 2;
+
+		if (e[half].function < leaf) {
+			e += half + 1;
+			n -= half + 1;
+		} else {
+			n = half;
+		}
 	}
+	for (; e < end && e->function == leaf; e++)
+		if (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || e->index == subleaf)
+			return e;
 	return NULL;
 }
 
@@ -88,14 +100,31 @@ int cpuid_handle(struct df_vcpu *vcpu)
 	return DF_RESUME;
 }
 
+/* The place that user space gave it is kept where nothing else is. */
+#define PLACE(e)	((e)->padding[0])
+
+static u64 key(const struct kvm_cpuid_entry2 *e)
+{
+	return (u64)e->function << 32 | PLACE(e);
+}
+
+static int compare(const void *a, const void *b)
+{
+	return key(a) < key(b) ? -1 : 1;
+}
+
+static void sort_entries(struct kvm_cpuid_entry2 *entries, u32 n)
+{
+	for (u32 i = 0; i < n; i++) {
+		memset(entries[i].padding, 0, sizeof(entries[i].padding));
+		PLACE(&entries[i]) = i;
+	}
+	sort(entries, n, sizeof(*entries), compare, NULL);
+}
+
 static bool is_same(const struct df_vcpu_arch *arch, const struct kvm_cpuid_entry2 *new, u32 n)
 {
-	if (n != arch->nr_cpuid)
-		return false;
-	for (u32 i = 0; i < n; i++)
-		if (memcmp(&arch->cpuid[i], &new[i], offsetof(struct kvm_cpuid_entry2, padding)))
-			return false;
-	return true;
+	return n == arch->nr_cpuid && !memcmp(arch->cpuid, new, n * sizeof(*new));
 }
 
 int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
@@ -111,6 +140,7 @@ int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 		entries = memdup_array_user(user->entries, head.nent, sizeof(*entries));
 		if (IS_ERR(entries))
 			return PTR_ERR(entries);
+		sort_entries(entries, head.nent);
 	}
 	if (arch->has_run) {
 		int err = is_same(arch, entries, head.nent) ? 0 : -EINVAL;
@@ -138,8 +168,14 @@ int cpuid_get(const struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 		return -EFAULT;
 	if (room < arch->nr_cpuid)
 		return -E2BIG;
-	if (copy_to_user(user->entries, arch->cpuid, arch->nr_cpuid * sizeof(*arch->cpuid)))
-		return -EFAULT;
+	for (u32 i = 0; i < arch->nr_cpuid; i++) {
+		struct kvm_cpuid_entry2 e = arch->cpuid[i];
+		u32 place = PLACE(&e);
+
+		PLACE(&e) = 0;
+		if (copy_to_user(&user->entries[place], &e, sizeof(e)))
+			return -EFAULT;
+	}
 	return 0;
 }
 

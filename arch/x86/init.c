@@ -19,6 +19,7 @@
 #include "fpu.h"
 #include "host.h"
 #include "init.h"
+#include "msr.h"
 #include "state.h"
 #include "vmx/cpu.h"
 #include "vmx/features.h"
@@ -159,6 +160,7 @@ int df_arch_init(struct dentry *debugfs)
 	if (err)
 		return err;
 	vmcs_resolve_controls(&host_caps);
+	msr_init();
 	err = state_init();
 	if (!err)
 		err = fpu_init();

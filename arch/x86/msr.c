@@ -46,6 +46,8 @@ enum check {
 	IGNORED,	/* a guest's write does nothing */
 	BY_MASK,	/* the bits of @arg2 */
 	MTRR,		/* likewise, with a memory type in the low byte */
+	MTRR_BASE,	/* likewise, and with the address of a page */
+	MTRR_MASK,	/* the bits of @arg2, and the address of a page */
 };
 
 #define PASSED	BIT(0)	/* does not exit */
@@ -63,7 +65,7 @@ struct row {
 	u8 need;
 };
 
-/* In the order of their numbers, each with its reason. */
+/* Each with its reason. */
 static const struct row rows[] = {
 	{ MSR_IA32_TSC, COMPUTED, ANY, LISTED },
 	/* Where the APIC is, and whether: user space's to say until there is one here. */
@@ -90,7 +92,23 @@ static const struct row rows[] = {
 	/* Branch tracing: not there; Linux turns it off. */
 	{ MSR_IA32_DEBUGCTLMSR, STORED, BY_MASK, LISTED, DF_STORED_DEBUGCTL, 0 },
 	{ MSR_IA32_POWER_CTL, STORED, ANY, LISTED, DF_STORED_POWER_CTL },
-	/* The variable MTRRs are pairs of base and mask: variable_mtrr[]. */
+	/* Memory types again: where a range is, and its type; which bits count, and whether. */
+	{ MTRRphysBase_MSR(0), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 0, 0xff },
+	{ MTRRphysMask_MSR(0), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 1, BIT(11) },
+	{ MTRRphysBase_MSR(1), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 2, 0xff },
+	{ MTRRphysMask_MSR(1), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 3, BIT(11) },
+	{ MTRRphysBase_MSR(2), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 4, 0xff },
+	{ MTRRphysMask_MSR(2), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 5, BIT(11) },
+	{ MTRRphysBase_MSR(3), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 6, 0xff },
+	{ MTRRphysMask_MSR(3), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 7, BIT(11) },
+	{ MTRRphysBase_MSR(4), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 8, 0xff },
+	{ MTRRphysMask_MSR(4), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 9, BIT(11) },
+	{ MTRRphysBase_MSR(5), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 10, 0xff },
+	{ MTRRphysMask_MSR(5), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 11, BIT(11) },
+	{ MTRRphysBase_MSR(6), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 12, 0xff },
+	{ MTRRphysMask_MSR(6), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 13, BIT(11) },
+	{ MTRRphysBase_MSR(7), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 14, 0xff },
+	{ MTRRphysMask_MSR(7), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 15, BIT(11) },
 	{ MSR_MTRRfix64K_00000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 0 },
 	{ MSR_MTRRfix16K_80000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 1 },
 	{ MSR_MTRRfix16K_A0000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 2 },
@@ -121,50 +139,36 @@ static const struct row rows[] = {
 	{ MSR_TSC_AUX, SWITCHED, LOW_HALF, LISTED, DF_MSR_TSC_AUX, 0, RDTSCP },
 };
 
-/* A row for all of them; @arg and @arg2 are made from the number. */
-static const struct row variable_mtrr[] = {
-	{ 0, STORED, MTRR },
-	{ 1, STORED, BY_MASK },
-};
+/*
+ * The row of an MSR, by the last bits of its number, which tell all that there
+ * are from each other. What has no row has the first.
+ */
+static u8 row_of[2][0x1000];
 
-static bool is_variable_mtrr(u32 index)
+static u8 *slot(u32 index)
 {
-	return index - MTRRphysBase_MSR(0) < 2 * MTRR_VARIABLE;
+	return &row_of[index >> 31][index & 0xfff];
+}
+
+void msr_init(void)
+{
+	BUILD_BUG_ON(ARRAY_SIZE(rows) > U8_MAX);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		WARN_ON(*slot(rows[i].index));
+		*slot(rows[i].index) = i;
+	}
 }
 
 static const struct row *find(u32 index)
 {
-	size_t low = 0, high = ARRAY_SIZE(rows);
+	const struct row *row = &rows[*slot(index)];
 
-	if (is_variable_mtrr(index))
-		return &variable_mtrr[index & 1];
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (rows[middle].index == index)
-			return &rows[middle];
-		if (rows[middle].index < index)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
+	return row->index == index ? row : NULL;
 }
 
-static u64 *stored(struct df_vcpu_arch *arch, const struct row *row, u32 index)
+static u64 *stored(struct df_vcpu_arch *arch, const struct row *row)
 {
-	u32 n = row->arg;
-
-	if (is_variable_mtrr(index))
-		n = DF_STORED_MTRR_VARIABLE + (index - MTRRphysBase_MSR(0));
-	return &arch->stored_msrs[array_index_nospec(n, DF_NR_STORED)];
-}
-
-static u64 mask_of(const struct row *row, u32 index)
-{
-	if (!is_variable_mtrr(index))
-		return row->arg2;
-	return GENMASK_ULL(boot_cpu_data.x86_phys_bits - 1, 12) | (index & 1 ? BIT(11) : 0xff);
+	return &arch->stored_msrs[array_index_nospec(row->arg, DF_NR_STORED)];
 }
 
 /* Four bitmaps of 8192 bits: reads of low and high MSRs, writes of low and high. */
@@ -244,8 +248,10 @@ static bool are_memory_types(u64 value, bool pat)
 	return true;
 }
 
-static bool may_write(const struct row *row, u32 index, u64 now, u64 value, bool host)
+static bool may_write(const struct row *row, u64 now, u64 value, bool host)
 {
+	u64 page = GENMASK_ULL(boot_cpu_data.x86_phys_bits - 1, 12);
+
 	switch (row->check) {
 	case CANONICAL:
 		return __is_canonical_address(value, boot_cpu_data.x86_virt_bits);
@@ -258,9 +264,13 @@ static bool may_write(const struct row *row, u32 index, u64 now, u64 value, bool
 	case NOTHING:
 		return value == now || (host && row->place == STORED);
 	case BY_MASK:
-		return !(value & ~mask_of(row, index));
+		return !(value & ~row->arg2);
 	case MTRR:
-		return !(value & ~mask_of(row, index)) && is_memory_type(value & 0xff, false);
+		return !(value & ~row->arg2) && is_memory_type(value & 0xff, false);
+	case MTRR_BASE:
+		return !(value & ~(row->arg2 | page)) && is_memory_type(value & 0xff, false);
+	case MTRR_MASK:
+		return !(value & ~(row->arg2 | page));
 	default:
 		return true;
 	}
@@ -335,7 +345,7 @@ static int read_msr(struct df_vcpu *vcpu, u32 index, u64 *value)
 		*value = arch->guest_msrs[row->arg];
 		return 0;
 	case STORED:
-		*value = *stored(arch, row, index);
+		*value = *stored(arch, row);
 		return 0;
 	case CONSTANT:
 		*value = row->arg2;
@@ -356,7 +366,7 @@ static int write_msr(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 		return -ENOENT;
 	if (row->check == NOTHING)
 		read_msr(vcpu, index, &now);
-	if (!may_write(row, index, now, value, host))
+	if (!may_write(row, now, value, host))
 		return -EINVAL;
 	if (row->check == IGNORED && !host)
 		return 0;
@@ -367,7 +377,7 @@ static int write_msr(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 		arch->guest_msrs[row->arg] = value;
 		return 0;
 	case STORED:
-		*stored(arch, row, index) = value;
+		*stored(arch, row) = value;
 		return 0;
 	case CONSTANT:
 		return 0;
@@ -398,9 +408,9 @@ bool msr_handle_inner(struct df_vcpu *vcpu, bool write)
 
 	if (!row || row->place != STORED)
 		return false;
-	place = stored(arch, row, index);
+	place = stored(arch, row);
 	if (write) {
-		if (!may_write(row, index, *place, value, false))
+		if (!may_write(row, *place, value, false))
 			return false;
 		if (row->check != IGNORED)
 			*place = value;

@@ -11,6 +11,9 @@
 struct df_vcpu;
 struct df_vcpu_arch;
 
+/** msr_init() - once, at load. */
+void msr_init(void);
+
 /**
  * msr_bitmap_init() - which MSRs do not exit
  * @bitmap: a page; those of the table that run with the guest's value are

@@ -51,6 +51,7 @@ static void check_tick(void)
 	GUEST_ASM(code_##name, 64, LOOP(inputs, "") LOOP(inputs, operation))
 
 LOOPS(cpuid, "mov $1, %eax", "cpuid");
+LOOPS(cpuid_long, "mov $0x80000001, %eax", "cpuid");
 LOOPS(vmcall, "mov %r10d, %eax", "vmcall");
 LOOPS(rdmsr, "mov %r10d, %ecx", "rdmsr");
 LOOPS(wrmsr, "mov %r10d, %ecx\n xor %eax, %eax\n xor %edx, %edx", "wrmsr");
@@ -61,7 +62,26 @@ struct test {
 	const char *name;
 	const uint8_t *code, *end;
 	uint64_t operand, stride;
+	int (*prepare)(struct guest *g);
 };
+
+/* As many leaves as a VMM gives a guest, the one that is asked for behind all others. */
+static int many_leaves(struct guest *g)
+{
+	struct {
+		struct kvm_cpuid2 head;
+		struct kvm_cpuid_entry2 entries[30];
+	} cpuid = { .head.nent = 30 };
+
+	for (int i = 0; i < 28; i++)
+		cpuid.entries[i].function = i;
+	cpuid.entries[1].edx = 0x07000069;
+	cpuid.entries[28].function = 0x80000000;
+	cpuid.entries[28].eax = 0x80000001;
+	cpuid.entries[29].function = 0x80000001;
+	cpuid.entries[29].edx = 1 << 11 | 1 << 20 | 1 << 29;
+	return ioctl(g->vcpu, KVM_SET_CPUID2, &cpuid);
+}
 
 static int compare(const void *a, const void *b)
 {
@@ -164,6 +184,8 @@ static void measure(const struct test *t)
 
 	if (window == MAP_FAILED || guest_create(&g, t->code, t->end - t->code))
 		err(1, "%s: cannot make a guest", device);
+	if (t->prepare && t->prepare(&g))
+		err(1, "%s: cannot prepare the guest for '%s'", device, t->name);
 	guest_to_long_mode(&g);
 	add_window(&g, window);
 	/* This one also maps what both share. */
@@ -341,12 +363,14 @@ int main(int argc, char **argv)
 	check_tick();
 
 	const struct test tests[] = {
-		{ "cpuid", code_cpuid, code_cpuid_end, 0, 0 },
-		{ "vmcall", code_vmcall, code_vmcall_end, 1000, 0 }, /* a number of no hypercall */
-		{ "rdmsr", code_rdmsr, code_rdmsr_end, rdmsr, 0 },
-		{ "wrmsr", code_wrmsr, code_wrmsr_end, wrmsr, 0 },
-		{ "out", code_out, code_out_end, 0, 0 },
-		{ "touch", code_touch, code_touch_end, WINDOW, 4096 },
+		{ "cpuid", code_cpuid, code_cpuid_end, 0, 0, NULL },
+		{ "cpuid-long", code_cpuid_long, code_cpuid_long_end, 0, 0, many_leaves },
+		{ "vmcall", code_vmcall, code_vmcall_end, 1000, 0,
+		  NULL }, /* a number of no hypercall */
+		{ "rdmsr", code_rdmsr, code_rdmsr_end, rdmsr, 0, NULL },
+		{ "wrmsr", code_wrmsr, code_wrmsr_end, wrmsr, 0, NULL },
+		{ "out", code_out, code_out_end, 0, 0, NULL },
+		{ "touch", code_touch, code_touch_end, WINDOW, 4096, NULL },
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
