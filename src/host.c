@@ -36,24 +36,15 @@ int df_host_vmx_claim(void)
 	return 0;
 }
 
-/* The kernel's own <linux/kvm.h> has it under another name since 6.10. */
-bool df_host_immediate_exit(const struct kvm_run *run)
-{
-	return READ_ONCE(run->immediate_exit__unsafe);
-}
-
 /*
  * On a signal the kernel's helper tells KVM's vCPU, of which it takes any. Ours
  * are none, so that all of them share this one, which nobody reads.
  */
-int df_host_do_work(void)
+int df_host_do_pending_work(void)
 {
 	static struct kvm_run run;
 	static struct kvm_vcpu nobody = { .run = &run };
 
-	cond_resched();
-	if (!__xfer_to_guest_mode_work_pending())
-		return 0;
 	return xfer_to_guest_mode_handle_work(&nobody);
 }
 

@@ -6,9 +6,9 @@
 #define DF_HOST_H
 
 #include <linux/entry-kvm.h>
+#include <linux/kvm.h>
 #include <linux/types.h>
 
-struct kvm_run;
 struct mm_struct;
 
 /**
@@ -41,11 +41,25 @@ static inline bool df_host_work_pending(void)
 	return xfer_to_guest_mode_work_pending();
 }
 
-/** df_host_do_work() - do it. May sleep. Return: 0, or -EINTR for a signal. */
-int df_host_do_work(void);
+int df_host_do_pending_work(void);
 
-/** df_host_immediate_exit() - what user space has in that field now. Context: Any. */
-bool df_host_immediate_exit(const struct kvm_run *run);
+/** df_host_do_work() - do it. May sleep. Return: 0, or -EINTR for a signal. */
+static inline int df_host_do_work(void)
+{
+	return __xfer_to_guest_mode_work_pending() ? df_host_do_pending_work() : 0;
+}
+
+/**
+ * df_host_immediate_exit() - what user space has in that field now
+ *
+ * The kernel's own <linux/kvm.h> has it under another name since 6.10.
+ *
+ * Context: Any.
+ */
+static inline bool df_host_immediate_exit(const struct kvm_run *run)
+{
+	return READ_ONCE(run->immediate_exit__unsafe);
+}
 
 /** df_host_load_gs() - the user's GS selector, for kernel mode. Context: Preemption off. */
 void df_host_load_gs(u16 selector);

@@ -18,7 +18,6 @@
 #define DR7_FIXED	BIT(10)
 #define DR7_GD		BIT(13)
 #define DR7_VOLATILE	0xffff2bffULL
-#define DR7_ANY_ON	0xffULL
 
 #define GUEST_DEBUG_FLAGS (KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |		\
 			   KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP |		\
@@ -33,8 +32,6 @@ void debug_load(const struct df_vcpu_arch *arch)
 {
 	const u64 *db = arch->db;
 
-	if (!(debug_dr7(arch) & DR7_ANY_ON))
-		return;
 	if (arch->debug.control & KVM_GUESTDBG_USE_HW_BP)
 		db = arch->debug.arch.debugreg;
 	set_debugreg(db[0], 0);

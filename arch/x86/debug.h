@@ -14,6 +14,9 @@
 
 struct kvm_debugregs;
 
+/* A breakpoint's two enable bits, of all four. */
+#define DR7_ANY_ON	0xffULL
+
 /* The flags and DR7 that the guest runs with. */
 static inline u64 debug_rflags(const struct df_vcpu_arch *arch)
 {
@@ -27,7 +30,12 @@ static inline u64 debug_dr7(const struct df_vcpu_arch *arch)
 							      arch->dr7;
 }
 
-/** debug_load() - breakpoints into the CPU, if any is on; preemption off. */
+static inline bool debug_has_breakpoints(const struct df_vcpu_arch *arch)
+{
+	return debug_dr7(arch) & DR7_ANY_ON;
+}
+
+/** debug_load() - breakpoints into the CPU; preemption off. */
 void debug_load(const struct df_vcpu_arch *arch);
 
 /** debug_step() - an instruction with TF set is done: its trap. */

@@ -70,7 +70,7 @@ int exit_unexpected(struct df_vcpu *vcpu)
 
 /* ---- the inner ring: interrupts off, the VMCS current ---------------------------- */
 
-static int exception(void)
+static noinline int exception(void)
 {
 	switch (vmcs_read(VM_EXIT_INTR_INFO) & INTR_TYPE_VECTOR) {
 	case NMI:
@@ -82,7 +82,7 @@ static int exception(void)
 }
 
 /* No hypercall is known yet: KVM's answer to that, in the width of the guest. */
-static int hypercall(struct df_vcpu *vcpu)
+static noinline int hypercall(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	s64 answer = VMX_AR_DPL(vmcs_read(GUEST_SS_AR_BYTES)) ? -KVM_EPERM : -KVM_ENOSYS;
@@ -93,16 +93,64 @@ static int hypercall(struct df_vcpu *vcpu)
 	return DF_RESUME;
 }
 
-static int inner_msr(struct df_vcpu *vcpu, bool write)
-{
-	return msr_handle_inner(vcpu, write) ? DF_RESUME : DF_TO_MIDDLE;
-}
-
 /* Memory is coherent: INVD would lose the host's, and WBINVD has nothing to do. */
 static int skip(struct df_vcpu *vcpu)
 {
 	exit_skip(&vcpu->arch);
 	return DF_RESUME;
+}
+
+/* SDM, "Exit Qualification for I/O Instructions". */
+
+static int complete_out(struct df_vcpu *vcpu)
+{
+	return skip(vcpu);
+}
+
+/* A 32-bit result clears the upper half, smaller ones leave the rest alone. */
+static int complete_in(struct df_vcpu *vcpu)
+{
+	u64 *rax = &vcpu->arch.regs[DF_RAX], value = 0;
+	u8 size = vcpu->arch.pio_size;
+
+	memcpy(&value, df_vcpu_pio_data(vcpu), size);
+	trace_df_pio(vcpu->id, false, IO_PORT(vcpu->arch.exit.qualification), size, value);
+	if (size == 4)
+		*rax = 0;
+	memcpy(rax, &value, size);
+	return skip(vcpu);
+}
+
+int exit_pio(struct df_vcpu *vcpu, u64 q)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->io.direction = q & IO_IN ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
+	run->io.size = IO_SIZE(q);
+	run->io.port = IO_PORT(q);
+	run->io.count = 1;
+	run->io.data_offset = DF_RUN_PIO_OFFSET;
+	return exit_to_user(vcpu, KVM_EXIT_IO);
+}
+
+static noinline int inner_io(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u64 q = vmcs_read(EXIT_QUALIFICATION);
+
+	if (q & IO_STRING)
+		return DF_TO_MIDDLE;
+	arch->exit.qualification = q;
+	arch->pio_size = IO_SIZE(q);
+	if (q & IO_IN) {
+		arch->complete = complete_in;
+	} else {
+		/* Of the four bytes, user space looks at as many as it is told. */
+		*(u32 *)df_vcpu_pio_data(vcpu) = arch->regs[DF_RAX];
+		trace_df_pio(vcpu->id, true, IO_PORT(q), IO_SIZE(q), arch->regs[DF_RAX]);
+		arch->complete = complete_out;
+	}
+	return exit_pio(vcpu, q);
 }
 
 int exit_handle_inner(struct df_vcpu *vcpu)
@@ -112,8 +160,9 @@ int exit_handle_inner(struct df_vcpu *vcpu)
 	case EXIT_REASON_EXCEPTION_NMI:		return exception();
 	case EXIT_REASON_CPUID:			return cpuid_handle(vcpu);
 	case EXIT_REASON_VMCALL:		return hypercall(vcpu);
-	case EXIT_REASON_MSR_READ:		return inner_msr(vcpu, false);
-	case EXIT_REASON_MSR_WRITE:		return inner_msr(vcpu, true);
+	case EXIT_REASON_IO_INSTRUCTION:	return inner_io(vcpu);
+	case EXIT_REASON_MSR_READ:		return msr_handle_inner(vcpu, false);
+	case EXIT_REASON_MSR_WRITE:		return msr_handle_inner(vcpu, true);
 	case EXIT_REASON_INVD:			return skip(vcpu);
 	case EXIT_REASON_WBINVD:		return skip(vcpu);
 	case EXIT_REASON_NMI_WINDOW:		return DF_RESUME;
@@ -157,57 +206,6 @@ void exit_handle_host(struct df_vcpu_arch *arch)
 		host_exception();
 		break;
 	}
-}
-
-/* ---- port I/O (SDM, "Exit Qualification for I/O Instructions") -------------------- */
-
-static int complete_out(struct df_vcpu *vcpu)
-{
-	return skip(vcpu);
-}
-
-/* A 32-bit result clears the upper half, smaller ones leave the rest alone. */
-static int complete_in(struct df_vcpu *vcpu)
-{
-	u64 *rax = &vcpu->arch.regs[DF_RAX], value = 0;
-	u8 size = vcpu->arch.pio_size;
-
-	memcpy(&value, df_vcpu_pio_data(vcpu), size);
-	trace_df_pio(vcpu->id, false, IO_PORT(vcpu->arch.exit.qualification), size, value);
-	if (size == 4)
-		*rax = 0;
-	memcpy(rax, &value, size);
-	return skip(vcpu);
-}
-
-int exit_pio(struct df_vcpu *vcpu, u64 q)
-{
-	struct kvm_run *run = vcpu->run;
-
-	run->io.direction = q & IO_IN ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
-	run->io.size = IO_SIZE(q);
-	run->io.port = IO_PORT(q);
-	run->io.count = 1;
-	run->io.data_offset = DF_RUN_PIO_OFFSET;
-	return exit_to_user(vcpu, KVM_EXIT_IO);
-}
-
-static int handle_io(struct df_vcpu *vcpu)
-{
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	u64 q = arch->exit.qualification;
-
-	if (q & IO_STRING)
-		return emulate_string_io(vcpu);
-	arch->pio_size = IO_SIZE(q);
-	if (q & IO_IN) {
-		arch->complete = complete_in;
-	} else {
-		memcpy(df_vcpu_pio_data(vcpu), &arch->regs[DF_RAX], IO_SIZE(q));
-		trace_df_pio(vcpu->id, true, IO_PORT(q), IO_SIZE(q), arch->regs[DF_RAX]);
-		arch->complete = complete_out;
-	}
-	return exit_pio(vcpu, q);
 }
 
 /* ---- control registers -------------------------------------------------------------- */
@@ -345,7 +343,7 @@ int exit_handle(struct df_vcpu *vcpu)
 
 	switch (arch->exit.reason) {
 	case EXIT_REASON_EXCEPTION_NMI:		return handle_exception(vcpu);
-	case EXIT_REASON_IO_INSTRUCTION:	return handle_io(vcpu);
+	case EXIT_REASON_IO_INSTRUCTION:	return emulate_string_io(vcpu);
 	case EXIT_REASON_HLT:			return handle_hlt(vcpu);
 	case EXIT_REASON_EPT_VIOLATION:		return handle_ept_violation(vcpu);
 	case EXIT_REASON_CR_ACCESS:		return handle_cr(vcpu);

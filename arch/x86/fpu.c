@@ -146,22 +146,28 @@ fault:
 	WARN_ON_ONCE(1);
 }
 
+/* For XSAVE and its likes; a guest that can never set CR4.OSXSAVE has none of them. */
+static __always_inline void switch_features(struct df_vcpu_arch *arch, u64 xcr0, u64 xss)
+{
+	if (!(arch->cr4_guest & X86_CR4_OSXSAVE))
+		return;
+	if (arch->xcr0 != host.xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, xcr0);
+	if (host.xss)
+		__wrmsr(MSR_IA32_XSS, xss, xss >> 32);
+}
+
 void fpu_in(struct df_vcpu_arch *arch)
 {
-	kernel_fpu_begin();
+	/* The control words are the guest's at once, no need for sane ones. */
+	kernel_fpu_begin_mask(0);
 	xrstor(arch->fpu);
-	if (arch->xcr0 != host.xcr0)
-		xsetbv(XCR_XFEATURE_ENABLED_MASK, arch->xcr0);
-	if (host.xss)
-		wrmsrl(MSR_IA32_XSS, 0);
+	switch_features(arch, arch->xcr0, 0);
 }
 
 void fpu_out(struct df_vcpu_arch *arch)
 {
-	if (host.xss)
-		wrmsrl(MSR_IA32_XSS, host.xss);
-	if (arch->xcr0 != host.xcr0)
-		xsetbv(XCR_XFEATURE_ENABLED_MASK, host.xcr0);
+	switch_features(arch, host.xcr0, host.xss);
 	xsave(arch->fpu);
 	kernel_fpu_end();
 }

@@ -126,12 +126,13 @@ static const struct row rows[] = {
 	{ MSR_IA32_XSS, CONSTANT, NOTHING, 0, 0, 0, XSAVES },
 	/* The mode of the CPU. */
 	{ MSR_EFER, COMPUTED },
-	/* Every system call and context switch of a 64-bit guest. */
-	{ MSR_STAR, SWITCHED, ANY, PASSED | LISTED, DF_MSR_STAR },
-	{ MSR_LSTAR, SWITCHED, CANONICAL, PASSED | LISTED, DF_MSR_LSTAR },
+	/* Where system calls of a 64-bit guest go: its kernel says it once. */
+	{ MSR_STAR, SWITCHED, ANY, LISTED, DF_MSR_STAR },
+	{ MSR_LSTAR, SWITCHED, CANONICAL, LISTED, DF_MSR_LSTAR },
 	/* Of no effect on these CPUs, but Linux sets it. */
 	{ MSR_CSTAR, STORED, CANONICAL, LISTED, DF_STORED_CSTAR },
-	{ MSR_SYSCALL_MASK, SWITCHED, LOW_HALF, PASSED | LISTED, DF_MSR_SYSCALL_MASK },
+	{ MSR_SYSCALL_MASK, SWITCHED, LOW_HALF, LISTED, DF_MSR_SYSCALL_MASK },
+	/* Every context switch, and every way into its kernel. */
 	{ MSR_FS_BASE, IN_VMCS, CANONICAL, PASSED, GUEST_FS_BASE },
 	{ MSR_GS_BASE, IN_VMCS, CANONICAL, PASSED, GUEST_GS_BASE },
 	{ MSR_KERNEL_GS_BASE, SWITCHED, CANONICAL, PASSED | LISTED, DF_MSR_KERNEL_GS_BASE },
@@ -399,7 +400,7 @@ static void finish_read(struct df_vcpu_arch *arch, u64 value)
 	arch->regs[DF_RDX] = value >> 32;
 }
 
-bool msr_handle_inner(struct df_vcpu *vcpu, bool write)
+int msr_handle_inner(struct df_vcpu *vcpu, bool write)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	u32 index = arch->regs[DF_RCX];
@@ -407,11 +408,11 @@ bool msr_handle_inner(struct df_vcpu *vcpu, bool write)
 	u64 *place, value = edx_eax(arch);
 
 	if (!row || row->place != STORED)
-		return false;
+		return DF_TO_MIDDLE;
 	place = stored(arch, row);
 	if (write) {
 		if (!may_write(row, *place, value, false))
-			return false;
+			return DF_TO_MIDDLE;
 		if (row->check != IGNORED)
 			*place = value;
 	} else {
@@ -420,7 +421,7 @@ bool msr_handle_inner(struct df_vcpu *vcpu, bool write)
 	}
 	trace_df_msr(vcpu->id, write, index, value, 0);
 	exit_skip(arch);
-	return true;
+	return DF_RESUME;
 }
 
 static int complete_user_msr(struct df_vcpu *vcpu)

@@ -28,9 +28,9 @@ void msr_reset(struct df_vcpu_arch *arch);
  * msr_handle_inner() - RDMSR or WRMSR of a plain number
  *
  * Context: Interrupts off, the VMCS current.
- * Return: true if done.
+ * Return: DF_RESUME if done, or DF_TO_MIDDLE.
  */
-bool msr_handle_inner(struct df_vcpu *vcpu, bool write);
+int msr_handle_inner(struct df_vcpu *vcpu, bool write);
 
 /** msr_handle() - any other, in the middle ring. */
 int msr_handle(struct df_vcpu *vcpu, bool write);

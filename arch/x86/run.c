@@ -25,12 +25,10 @@
 #include "vmx/operation.h"
 #include "vmx/vmcs.h"
 
-int run_vmcs_begin(struct df_vcpu_arch *arch)
+static noinline int load(struct df_vcpu_arch *arch)
 {
-	int moved;
+	int moved = vmx_load(arch);
 
-	preempt_disable();
-	moved = vmx_load(arch);
 	if (moved < 0) {
 		preempt_enable();
 		return moved;
@@ -42,6 +40,12 @@ int run_vmcs_begin(struct df_vcpu_arch *arch)
 		vmx_invvpid_context(arch->vpid);
 	}
 	return 0;
+}
+
+int run_vmcs_begin(struct df_vcpu_arch *arch)
+{
+	preempt_disable();
+	return likely(vmx_is_current(arch)) ? 0 : load(arch);
 }
 
 void run_vmcs_end(void)
@@ -66,19 +70,23 @@ static void write_skipped(struct df_vcpu_arch *arch)
 
 void run_write_dirty(struct df_vcpu_arch *arch)
 {
-	if (arch->dirty & DF_DIRTY_RIP)
-		vmcs_write(GUEST_RIP, arch->rip);
-	if (arch->dirty & DF_DIRTY_SKIPPED)
-		write_skipped(arch);
-	if (arch->dirty & ~(DF_DIRTY_RIP | DF_DIRTY_SKIPPED)) {
-		if (arch->dirty & DF_DIRTY_RSP)
-			vmcs_write(GUEST_RSP, arch->regs[DF_RSP]);
-		if (arch->dirty & DF_DIRTY_RFLAGS)
-			vmcs_write(GUEST_RFLAGS, debug_rflags(arch));
-		if (arch->dirty & DF_DIRTY_DR7)
-			vmcs_write(GUEST_DR7, debug_dr7(arch));
-	}
+	u32 dirty = arch->dirty;
+
+	if (!dirty)
+		return;
 	arch->dirty = 0;
+	if (dirty & DF_DIRTY_RIP)
+		vmcs_write(GUEST_RIP, arch->rip);
+	if (dirty & DF_DIRTY_SKIPPED)
+		write_skipped(arch);
+	if (likely(!(dirty & ~(DF_DIRTY_RIP | DF_DIRTY_SKIPPED))))
+		return;
+	if (dirty & DF_DIRTY_RSP)
+		vmcs_write(GUEST_RSP, arch->regs[DF_RSP]);
+	if (dirty & DF_DIRTY_RFLAGS)
+		vmcs_write(GUEST_RFLAGS, debug_rflags(arch));
+	if (dirty & DF_DIRTY_DR7)
+		vmcs_write(GUEST_DR7, debug_dr7(arch));
 }
 
 static void prepare_entry(struct df_vcpu *vcpu)
@@ -167,7 +175,8 @@ static int handle_exit(struct df_vcpu *vcpu)
 /* Tracepoints call what they like: while one is on, exits are handled outside. */
 static bool is_traced(void)
 {
-	return trace_df_entry_enabled() || trace_df_exit_enabled() || trace_df_msr_enabled();
+	return trace_df_entry_enabled() || trace_df_exit_enabled() || trace_df_msr_enabled() ||
+	       trace_df_pio_enabled();
 }
 
 static int handle_and_stay(struct df_vcpu *vcpu)
@@ -177,10 +186,12 @@ static int handle_and_stay(struct df_vcpu *vcpu)
 	if (is_traced())
 		return DF_UNHANDLED;
 	ret = handle_exit(vcpu);
-	if (ret != DF_RESUME || has_to_leave(&vcpu->arch))
+	if (ret != DF_RESUME)
 		return ret;
+	if (has_to_leave(&vcpu->arch))
+		return DF_TO_HOST;
 	prepare_entry(vcpu);
-	return 0;
+	return DF_RESUME;
 }
 
 noinstr int run_exit(struct df_vcpu_arch *arch)
@@ -224,8 +235,7 @@ static int enter_with_cr2(struct df_vcpu_arch *arch)
 /*
  * In and out of the ring until an exit needs the middle one.
  *
- * Return: DF_RESUME with the exit read, DF_TO_USER if there was no entry, or
- * -EAGAIN if the host has work to do first.
+ * Return: DF_RESUME with the exit read, DF_TO_USER, or -EAGAIN if the host has work to do first.
  */
 static int inner_ring(struct df_vcpu *vcpu)
 {
@@ -244,6 +254,8 @@ static int inner_ring(struct df_vcpu *vcpu)
 		if (unlikely(ret == DF_NO_ENTRY))
 			return fail_entry(vcpu, arch->exit.reason);
 		arch->launched = true;
+		if (ret == DF_TO_USER)
+			return ret;
 		if (ret == DF_TO_MIDDLE) {
 			read_rest_of_exit(arch);
 			return DF_RESUME;

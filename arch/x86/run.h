@@ -11,7 +11,7 @@ struct df_vcpu_arch;
 /* What an exit needs that the inner ring cannot do; beside DF_RESUME and DF_TO_USER. */
 enum {
 	DF_TO_MIDDLE = 2,
-	DF_TO_HOST,	/* it is an event of the host's */
+	DF_TO_HOST,	/* it is an event of the host's, or the host has work */
 	DF_NO_ENTRY,	/* it is none: the CPU refused the guest's state */
 	DF_UNHANDLED,	/* to be looked at outside of the ring */
 };
@@ -32,7 +32,7 @@ void run_write_dirty(struct df_vcpu_arch *arch);
  * run_exit() - for vmx_enter(), after every exit
  *
  * Context: Interrupts off, the VMCS current; to RCU the guest may still run.
- * Return: 0 to enter again, with all in place, or a DF_* other than DF_TO_USER.
+ * Return: DF_RESUME to enter again, with all in place, or why not.
  */
 int run_exit(struct df_vcpu_arch *arch);
 
@@ -40,7 +40,7 @@ int run_exit(struct df_vcpu_arch *arch);
  * exit_handle_inner() - exits that need only what is at hand
  *
  * Context: Interrupts off, the VMCS current; no indirect branch, see vmx_enter().
- * Return: DF_RESUME, DF_TO_HOST, or DF_TO_MIDDLE for all others.
+ * Return: DF_RESUME, DF_TO_USER, DF_TO_HOST, or DF_TO_MIDDLE for all others.
  */
 int exit_handle_inner(struct df_vcpu *vcpu);
 

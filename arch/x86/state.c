@@ -4,6 +4,7 @@
 #include <linux/preempt.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
+#include <asm/fsgsbase.h>
 #include <asm/segment.h>
 #include <asm/tlbflush.h>
 
@@ -88,7 +89,7 @@ static void segments_in(struct df_vcpu_arch *arch)
 	savesegment(es, arch->host_es);
 	savesegment(fs, arch->host_fs);
 	savesegment(gs, arch->host_gs);
-	arch->host_fs_base = __rdmsr(MSR_FS_BASE);
+	arch->host_fs_base = rdfsbase();
 	vmcs_write(HOST_FS_BASE, arch->host_fs_base);
 }
 
@@ -111,25 +112,33 @@ static void segments_out(struct df_vcpu_arch *arch)
 
 /*
  * The host's STAR, LSTAR and SYSCALL_MASK are the same on every CPU from its boot
- * on, and TSC_AUX is the CPU's own; KERNEL_GS_BASE is the user's GS base.
+ * on, and TSC_AUX is the CPU's own; KERNEL_GS_BASE is the user's GS base. That one
+ * the guest changes without an exit. Nothing looks at those of SYSCALL while it is
+ * off; like them it changes by an exit to the middle ring only.
  */
+static __always_inline void switch_msrs(const u64 *from, const u64 *to)
+{
+	bool syscall = vmcs_read(GUEST_IA32_EFER) & EFER_SCE;
+
+#pragma GCC unroll DF_NR_MSRS
+	for (int i = 0; i < DF_NR_MSRS; i++) {
+		if (i == DF_NR_ALWAYS && !syscall)
+			break;
+		if (from[i] != to[i])
+			set_msr(switched_msrs[i], to[i]);
+	}
+}
+
 static void msrs_in(struct df_vcpu_arch *arch)
 {
 	arch->host_msrs[DF_MSR_KERNEL_GS_BASE] = __rdmsr(MSR_KERNEL_GS_BASE);
-	for (int i = 0; i < DF_NR_MSRS; i++)
-		if (arch->guest_msrs[i] != arch->host_msrs[i])
-			set_msr(switched_msrs[i], arch->guest_msrs[i]);
+	switch_msrs(arch->host_msrs, arch->guest_msrs);
 }
 
 static void msrs_out(struct df_vcpu_arch *arch)
 {
-	for (int i = 0; i < DF_NR_MSRS; i++) {
-		/* It does not pass through: the guest cannot have changed it. */
-		if (i != DF_MSR_TSC_AUX)
-			arch->guest_msrs[i] = __rdmsr(switched_msrs[i]);
-		if (arch->guest_msrs[i] != arch->host_msrs[i])
-			set_msr(switched_msrs[i], arch->host_msrs[i]);
-	}
+	arch->guest_msrs[DF_MSR_KERNEL_GS_BASE] = __rdmsr(MSR_KERNEL_GS_BASE);
+	switch_msrs(arch->guest_msrs, arch->host_msrs);
 }
 
 void state_host_on_cpu(struct df_vcpu_arch *arch)
@@ -157,7 +166,8 @@ void state_guest_in(struct df_vcpu_arch *arch)
 	msrs_in(arch);
 	state_host_cr4(arch);
 	vmcs_write(HOST_CR3, __native_read_cr3());
-	debug_load(arch);
+	if (unlikely(debug_has_breakpoints(arch)))
+		debug_load(arch);
 	fpu_in(arch);
 }
 

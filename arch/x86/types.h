@@ -75,11 +75,12 @@ struct vmx_exit {
 
 /* MSRs that run with the guest's value between state_guest_in() and _out(). */
 enum {
-	DF_MSR_STAR,
-	DF_MSR_LSTAR,
-	DF_MSR_SYSCALL_MASK,
 	DF_MSR_KERNEL_GS_BASE,
 	DF_MSR_TSC_AUX,
+	DF_NR_ALWAYS,		/* from here on, only if the guest has SYSCALL on */
+	DF_MSR_STAR = DF_NR_ALWAYS,
+	DF_MSR_LSTAR,
+	DF_MSR_SYSCALL_MASK,
 	DF_NR_MSRS
 };
 

@@ -16,18 +16,17 @@
 /**
  * struct vmx_cpu - VMX on one CPU; its own, with interrupts off
  * @region: for VMXON; while VMX is on
- * @current_vmcs: what VMPTRLD was last given
  * @loaded: vCPUs whose VMCS is active here
  * @on: in VMX operation
  */
 struct vmx_cpu {
 	struct vmx_region *region;
-	struct vmx_region *current_vmcs;
 	struct list_head loaded;
 	bool on;
 };
 
 static DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
+DEFINE_PER_CPU(struct vmx_region *, vmx_current);
 
 /* How long VMX stays on after the last VM. */
 #define LEAVE_DELAY	(HZ / 10)
@@ -58,18 +57,16 @@ static int cpu_enable(void)
 	/* What an earlier owner of VMX left in the TLB under the same tags. */
 	vmx_invept_all();
 	INIT_LIST_HEAD(&this->loaded);
-	this->current_vmcs = NULL;
+	this_cpu_write(vmx_current, NULL);
 	this->on = true;
 	return 0;
 }
 
 static void clear_vmcs(struct df_vcpu_arch *arch)
 {
-	struct vmx_cpu *this = this_cpu_ptr(&vmx_cpu);
-
 	WARN_ON_ONCE(vmclear(__pa(arch->vmcs)));
-	if (this->current_vmcs == arch->vmcs)
-		this->current_vmcs = NULL;
+	if (vmx_is_current(arch))
+		this_cpu_write(vmx_current, NULL);
 	list_del(&arch->loaded);
 	atomic_dec(&active);
 	arch->launched = false;
@@ -251,20 +248,17 @@ int vmx_load(struct df_vcpu_arch *arch)
 	unsigned long flags;
 	int ret = moved;
 
-	/* Nobody but us takes it away from here while preemption is off. */
-	if (!moved && READ_ONCE(this->current_vmcs) == arch->vmcs)
-		return 0;
 	if (moved && cpu >= 0)
 		smp_call_function_single(cpu, clear_here, arch, 1);
 
 	local_irq_save(flags);
 	if (!this->on) {
 		ret = -EIO;
-	} else if (this->current_vmcs != arch->vmcs) {
+	} else if (!vmx_is_current(arch)) {
 		if (moved)
 			WARN_ON_ONCE(vmclear(__pa(arch->vmcs)));
 		WARN_ON_ONCE(vmptrld(__pa(arch->vmcs)));
-		this->current_vmcs = arch->vmcs;
+		this_cpu_write(vmx_current, arch->vmcs);
 		/* One thread may run guests that do not trust each other. */
 		indirect_branch_prediction_barrier();
 	}

@@ -5,9 +5,10 @@
 #ifndef DF_VMX_CPU_H
 #define DF_VMX_CPU_H
 
-#include "features.h"
+#include <linux/percpu.h>
 
-struct df_vcpu_arch;
+#include "features.h"
+#include "types.h"
 
 /**
  * vmx_get() - switch VMX on, on every CPU, unless it is on already
@@ -27,6 +28,15 @@ void vmx_exit(void);
 /* For CPU hotplug; on the CPU itself. */
 int vmx_cpu_online(const struct vmx_capabilities *caps);
 void vmx_cpu_offline(void);
+
+/* What VMPTRLD was last given on this CPU, and nobody has cleared since. */
+DECLARE_PER_CPU(struct vmx_region *, vmx_current);
+
+/** vmx_is_current() - is it a vCPU's VMCS, and so need not be loaded? Preemption off. */
+static inline bool vmx_is_current(const struct df_vcpu_arch *arch)
+{
+	return this_cpu_read(vmx_current) == arch->vmcs;
+}
 
 /**
  * vmx_load() - make a vCPU's VMCS current on this CPU

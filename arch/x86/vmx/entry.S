@@ -8,6 +8,7 @@
 #include <asm/unwind_hints.h>
 
 #define VMCS_HOST_RSP	0x6c14		/* HOST_RSP; an enum in <asm/vmx.h> */
+#define DF_RESUME	1		/* likewise, in arch.h */
 
 #define REG(n)		((n) * 8)	/* of the save area, in ModRM order */
 
@@ -18,8 +19,8 @@
  *
  * Enters the guest of the current VMCS with its general registers from
  * @arch->regs, which come first in it. At each exit they are there again, and
- * run_exit() is asked whether to go on: 0 is to enter once more. RSP is the
- * VMCS's.
+ * run_exit() is asked whether to go on: DF_RESUME is to enter once more. RSP is
+ * the VMCS's.
  *
  * In:		%rdi = @arch, %esi = @launched; interrupts off
  * Out:		%eax = what run_exit() said, -1 after VMfail, -2 after a fault
@@ -140,10 +141,10 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_point, SYM_L_GLOBAL)
 	jnz	.Lleave
 	call	run_exit
 	mov	%eax, %ebx
-	test	%eax, %eax
 	mov	(%rsp), %rdi
+	cmp	$DF_RESUME, %eax
 	stc
-	jz	.Lenter
+	je	.Lenter
 
 .Lleave:
 	CLEAR_BRANCH_HISTORY_VMEXIT
