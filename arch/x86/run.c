@@ -22,6 +22,7 @@
 #include "vcpu.h"
 #include "vm.h"
 #include "vmx/cpu.h"
+#include "vmx/mitigations.h"
 #include "vmx/operation.h"
 #include "vmx/vmcs.h"
 
@@ -246,6 +247,7 @@ static int inner_ring(struct df_vcpu *vcpu)
 		int ret;
 
 		prepare_entry(vcpu);
+		vmx_flush_l1d();
 		ret = enter_with_cr2(arch);
 		if (unlikely(ret < 0))
 			return fail_entry(vcpu, ret == -1 ? vmcs_read(VM_INSTRUCTION_ERROR) : 0);
