@@ -70,6 +70,14 @@ int df_arch_log_start(struct df_vm *vm);
 void df_arch_log_stop(struct df_vm *vm);
 
 /**
+ * df_arch_log_watch() - watch all pages of a slot, from now on
+ *
+ * Context: As df_arch_log_start().
+ * Return: 0 or -ENOMEM.
+ */
+int df_arch_log_watch(struct df_vm *vm, const struct df_slot *slot);
+
+/**
  * df_arch_log_rearm() - watch pages for their next write
  * @vm: the VM
  * @slot: the slot

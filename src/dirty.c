@@ -2,6 +2,7 @@
 #include <linux/bitmap.h>
 #include <linux/kvm.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -41,10 +42,10 @@ int df_dirty_start(struct df_vm *vm, struct df_slot *slot)
 		bitmap_set(slot->dirty, 0, slot->pages);
 		return 0;
 	}
-	for (u64 i = 0; i < slot->pages; i += BITS_PER_LONG)
-		slot->dirty[i / BITS_PER_LONG] = df_arch_log_rearm(vm, slot, i, ~0UL);
-	df_arch_log_flush(vm);
-	return 0;
+	err = df_arch_log_watch(vm, slot);
+	if (err)
+		df_dirty_stop(vm, slot);
+	return err;
 }
 
 void df_dirty_stop(struct df_vm *vm, struct df_slot *slot)
@@ -73,6 +74,7 @@ static struct df_slot *logged_slot(struct df_vm *vm, u32 id, int *err)
 	if (id >= DF_MAX_SLOTS)
 		return NULL;
 	*err = -ENOENT;
+	id = array_index_nospec(id, DF_MAX_SLOTS);
 	return vm->slots[id].dirty ? &vm->slots[id] : NULL;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/kvm.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/sched/mm.h>
 #include <linux/uaccess.h>
 
@@ -81,7 +82,7 @@ int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *r
 	if (!is_user_memory(region))
 		return -EINVAL;
 
-	slot = &vm->slots[region->slot];
+	slot = &vm->slots[array_index_nospec(region->slot, DF_MAX_SLOTS)];
 	guard(rwsem_write)(&vm->memory_lock);
 
 	if (!new.pages && !slot->pages)

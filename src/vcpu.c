@@ -7,6 +7,7 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -72,10 +73,12 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	/* Another thread may be in the guest for ever: a signal ends the wait. */
 	if (mutex_lock_killable(&vcpu->lock))
 		return -EINTR;
-	switch (cmd) {
-	case KVM_RUN:
+	if (likely(cmd == KVM_RUN)) {
 		ret = arg ? -EINVAL : vcpu_run(vcpu);
-		break;
+		mutex_unlock(&vcpu->lock);
+		return ret;
+	}
+	switch (cmd) {
 	case KVM_GET_STATS_FD:
 		ret = arg ? -EINVAL : df_stats_vcpu(vcpu);
 		break;
@@ -141,6 +144,7 @@ int df_vcpu_create(struct df_vm *vm, unsigned long id)
 
 	if (id >= DF_MAX_VCPUS)
 		return -EINVAL;
+	id = array_index_nospec(id, DF_MAX_VCPUS);
 	guard(mutex)(&vm->lock);
 	if (vm->vcpus[id])
 		return -EEXIST;

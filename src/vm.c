@@ -3,6 +3,7 @@
  * Virtual machines: their life, and the ioctls of their file.
  */
 #include <linux/anon_inodes.h>
+#include <linux/compat.h>
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
@@ -87,6 +88,8 @@ static long get_dirty_log(struct df_vm *vm, unsigned long arg)
 
 	if (copy_from_user(&log, (void __user *)arg, sizeof(log)))
 		return -EFAULT;
+	if (in_compat_syscall())
+		log.dirty_bitmap = compat_ptr(log.padding2);
 	return df_dirty_get(vm, &log);
 }
 
@@ -96,6 +99,8 @@ static long clear_dirty_log(struct df_vm *vm, unsigned long arg)
 
 	if (copy_from_user(&log, (void __user *)arg, sizeof(log)))
 		return -EFAULT;
+	if (in_compat_syscall())
+		log.dirty_bitmap = compat_ptr(log.padding2);
 	return df_dirty_clear(vm, &log);
 }
 

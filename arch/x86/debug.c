@@ -34,6 +34,9 @@ void debug_load(const struct df_vcpu_arch *arch)
 
 	if (arch->debug.control & KVM_GUESTDBG_USE_HW_BP)
 		db = arch->debug.arch.debugreg;
+	/* The host's own are off until they are restored: not at the guest's addresses. */
+	if (hw_breakpoint_active())
+		set_debugreg(0UL, 7);
 	set_debugreg(db[0], 0);
 	set_debugreg(db[1], 1);
 	set_debugreg(db[2], 2);
@@ -76,16 +79,35 @@ void debug_step(struct df_vcpu_arch *arch)
 	raise_db(arch, DR_STEP);
 }
 
+/* Between STI or MOV SS and the next instruction the CPU enters with TF only so. */
+static int keep_step(struct df_vcpu_arch *arch)
+{
+	int err = run_vmcs_begin(arch);
+
+	if (err)
+		return err;
+	if (vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS))
+		vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS,
+			   vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS) | DR_STEP);
+	run_vmcs_end();
+	return 0;
+}
+
 int debug_handle_db(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	u64 cause = arch->exit.qualification;
+	int err = 0;
 
 	if (arch->debug.control & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP))
 		return debug_exit(vcpu, X86_TRAP_DB, cause);
 	/* INT1 is a trap: it returns behind itself. */
 	if ((arch->exit.intr_info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_PRIV_SW_EXCEPTION)
 		exit_skip(arch);
+	else if (arch->rflags & X86_EFLAGS_TF)
+		err = keep_step(arch);
+	if (err)
+		return err;
 	/* A delivery that was cut short by this one is started again by the guest's IRET. */
 	return raise_db(arch, cause);
 }

@@ -39,11 +39,13 @@ static bool zap(struct df_ept *ept, u64 first, u64 end)
 {
 	bool any = ept->devices;
 	int level;
+	u64 *entry;
 
-	for (u64 gfn = first; gfn < end && ept->devices; gfn++) {
-		u64 *entry = ept_lookup(ept, gfn, &level);
-
-		if (!entry || !(*entry & EPT_DEVICE))
+	for (u64 gfn = first; ept->devices; gfn = ept_behind(gfn, level)) {
+		entry = ept_next(ept, &gfn, end, &level);
+		if (!entry)
+			break;
+		if (!(*entry & EPT_DEVICE))
 			continue;
 		WRITE_ONCE(*entry, 0);
 		ept->devices--;

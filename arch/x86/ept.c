@@ -104,22 +104,38 @@ int ept_map(struct df_ept *ept, u64 gfn, int level, u64 leaf)
 	return 0;
 }
 
-u64 *ept_lookup(struct df_ept *ept, u64 gfn, int *level)
+/* The leaf, or NULL and the level at which there is nothing. */
+static u64 *walk(struct df_ept *ept, u64 gfn, int *level)
 {
 	u64 *table = ept->root;
 
-	for (int l = EPT_LEVELS; l; l--) {
-		u64 *entry = &table[index_of(gfn, l)];
+	for (*level = EPT_LEVELS; ; --*level) {
+		u64 *entry = &table[index_of(gfn, *level)];
 		u64 value = READ_ONCE(*entry);
 
 		if (!is_present(value))
 			return NULL;
-		if (is_leaf(value, l)) {
-			*level = l;
+		if (is_leaf(value, *level))
 			return entry;
-		}
 		table = table_of(value);
 	}
+}
+
+u64 *ept_lookup(struct df_ept *ept, u64 gfn, int *level)
+{
+	return walk(ept, gfn, level);
+}
+
+u64 *ept_next(struct df_ept *ept, u64 *gfn, u64 end, int *level)
+{
+	while (*gfn < end) {
+		u64 *entry = walk(ept, *gfn, level);
+
+		if (entry)
+			return entry;
+		*gfn = ept_behind(*gfn, *level);
+	}
+	*gfn = end;
 	return NULL;
 }
 

@@ -6,8 +6,8 @@
  * (selftests/unit/).
  *
  * A level is 1 for entries of 4 KiB, 2 for 2 MiB, 3 for 1 GiB, 4 at the top.
- * Everything here is under &df_ept.lock, but for ept_lookup(), which may also be
- * called under &df_ept.device_lock alone.
+ * Everything here is under &df_ept.lock, but for ept_lookup() and ept_next(), which may
+ * also be called under &df_ept.device_lock alone.
  */
 #ifndef DF_EPT_H
 #define DF_EPT_H
@@ -78,6 +78,26 @@ int ept_entry(struct df_ept *ept, u64 gfn, int level, u64 **entry);
 
 /** ept_lookup() - the leaf that covers a page, and its level; NULL if there is none. */
 u64 *ept_lookup(struct df_ept *ept, u64 gfn, int *level);
+
+/**
+ * ept_next() - the first leaf in a range
+ * @ept: the tables
+ * @gfn: where to look from; moved on to where the leaf was found, or to @end
+ * @end: the page behind the range
+ * @level: filled in
+ *
+ * Absent tables are passed over in one step.
+ *
+ * Context: As ept_lookup().
+ * Return: the leaf or NULL.
+ */
+u64 *ept_next(struct df_ept *ept, u64 *gfn, u64 end, int *level);
+
+/** ept_behind() - the page behind the leaf of this level that covers a page. */
+static inline u64 ept_behind(u64 gfn, int level)
+{
+	return (gfn | (ept_pages(level) - 1)) + 1;
+}
 
 /**
  * ept_split() - leaves of the next lower level in place of one, with the same rights

@@ -6,6 +6,9 @@
 #include <linux/kvm_para.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <asm/cpu.h>
+#include <asm/mce.h>
+#include <asm/ptrace.h>
 #include <asm/trapnr.h>
 #include <asm/vmx.h>
 
@@ -32,20 +35,6 @@
 #define SOFT_EXCEPTION(vector)	(INTR_TYPE_SOFT_EXCEPTION | (vector))
 #define INT1			(INTR_TYPE_PRIV_SW_EXCEPTION | X86_TRAP_DB)
 #define NMI			(INTR_TYPE_NMI_INTR | X86_TRAP_NMI)
-
-void exit_skip(struct df_vcpu_arch *arch)
-{
-	arch->rip += arch->exit.insn_len;
-	arch->dirty |= DF_DIRTY_RIP | DF_DIRTY_SKIPPED;
-	if (unlikely(arch->rflags & X86_EFLAGS_TF))
-		debug_step(arch);
-}
-
-int exit_to_user(struct df_vcpu *vcpu, u32 reason)
-{
-	vcpu->run->exit_reason = reason;
-	return DF_TO_USER;
-}
 
 static int internal_error(struct df_vcpu *vcpu, u32 suberror)
 {
@@ -102,11 +91,6 @@ static int skip(struct df_vcpu *vcpu)
 
 /* SDM, "Exit Qualification for I/O Instructions". */
 
-static int complete_out(struct df_vcpu *vcpu)
-{
-	return skip(vcpu);
-}
-
 /* A 32-bit result clears the upper half, smaller ones leave the rest alone. */
 static int complete_in(struct df_vcpu *vcpu)
 {
@@ -148,7 +132,8 @@ static noinline int inner_io(struct df_vcpu *vcpu)
 		/* Of the four bytes, user space looks at as many as it is told. */
 		*(u32 *)df_vcpu_pio_data(vcpu) = arch->regs[DF_RAX];
 		trace_df_pio(vcpu->id, true, IO_PORT(q), IO_SIZE(q), arch->regs[DF_RAX]);
-		arch->complete = complete_out;
+		/* Done as far as the guest knows: nothing is left to do at the next KVM_RUN. */
+		exit_skip(arch);
 	}
 	return exit_pio(vcpu, q);
 }
@@ -185,13 +170,24 @@ static void host_interrupt(struct df_vcpu_arch *arch)
 }
 
 /*
+ * As if user space had met it: what the guest was about to read is the VMM's
+ * memory, and no reason to panic.
+ */
+void exit_machine_check(void)
+{
+	struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
+
+	do_machine_check(&regs);
+}
+
+/*
  * The exit has taken it, and here it is raised again; an NMI with NMIs blocked,
  * as in its handler, until the IRET.
  */
 static void host_exception(void)
 {
 	if ((vmcs_read(VM_EXIT_INTR_INFO) & INTR_INFO_VECTOR_MASK) == X86_TRAP_MC)
-		asm volatile("int $18");
+		exit_machine_check();
 	else
 		asm volatile("int $2");
 }
@@ -228,20 +224,36 @@ static int handle_cr8(struct df_vcpu *vcpu, bool read, u64 *gpr)
 	return arch->cr8 < before ? exit_to_user(vcpu, KVM_EXIT_SET_TPR) : DF_RESUME;
 }
 
-/* The VMCS current. */
-static bool write_cr(struct df_vcpu_arch *arch, int cr, u64 value)
+/* What MOV to CR0 or CR4 faults on in the mode that the vCPU is in; the VMCS current. */
+static bool may_write_cr(const struct df_vcpu_arch *arch, int cr, u64 value)
 {
-	if (cr == 0) {
-		if (!state_cr0_valid(value))
-			return false;
+	u64 efer = vmcs_read(GUEST_IA32_EFER), cr4 = state_cr4(arch);
+	bool wide = vmcs_read(GUEST_CS_AR_BYTES) & VMX_AR_L_MASK;
+
+	if (cr == 4)
+		return state_cr4_valid(arch, value) && (value & X86_CR4_PAE || !(efer & EFER_LMA));
+	if (!state_cr0_valid(value))
+		return false;
+	if (!(value & X86_CR0_PG))
+		return !(efer & EFER_LMA && wide) && !(cr4 & X86_CR4_PCIDE);
+	return !(efer & EFER_LME) || efer & EFER_LMA || (cr4 & X86_CR4_PAE && !wide);
+}
+
+/* Returns the old value. */
+static u64 write_cr(struct df_vcpu_arch *arch, int cr, u64 value)
+{
+	u64 old = cr ? state_cr4(arch) : state_cr0();
+
+	if (cr) {
+		state_set_cr4(arch, value);
+	} else {
 		state_set_cr0(value);
 		state_set_efer(vmcs_read(GUEST_IA32_EFER));
-	} else {
-		if (!state_cr4_valid(arch, value))
-			return false;
-		state_set_cr4(arch, value);
+		/* Without paging a translation is another one. */
+		if ((old ^ value) & X86_CR0_PG)
+			vmx_invvpid_context(arch->vpid);
 	}
-	return true;
+	return old;
 }
 
 /* SDM, "Exit Qualification for Control-Register Accesses". */
@@ -249,7 +261,7 @@ static int handle_cr(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	u64 q = arch->exit.qualification;
-	u64 *gpr = &arch->regs[q >> 8 & 15];
+	u64 *gpr = &arch->regs[q >> 8 & 15], value, old = 0;
 	int cr = q & 15, type = q >> 4 & 3;
 	int err;
 	bool fine;
@@ -262,14 +274,22 @@ static int handle_cr(struct df_vcpu *vcpu)
 	err = run_vmcs_begin(arch);
 	if (err)
 		return err;
-	fine = write_cr(arch, cr, *gpr);
+	value = vmcs_read(GUEST_CS_AR_BYTES) & VMX_AR_L_MASK ? *gpr : (u32)*gpr;
+	fine = may_write_cr(arch, cr, value);
+	if (fine)
+		old = write_cr(arch, cr, value);
 	run_vmcs_end();
 	if (!fine)
 		return events_gp(arch);
+
 	err = state_load_pdptes(vcpu);
-	if (err == -EIO)
-		return err;
-	return err ? events_gp(arch) : skip(vcpu);
+	if (!err)
+		return skip(vcpu);
+	if (err == -EIO || run_vmcs_begin(arch))
+		return -EIO;
+	write_cr(arch, cr, old);
+	run_vmcs_end();
+	return events_gp(arch);
 }
 
 /* ---- memory -------------------------------------------------------------------------- */
@@ -307,6 +327,26 @@ static int handle_ept_violation(struct df_vcpu *vcpu)
 
 /* ---- the rest -------------------------------------------------------------------------- */
 
+/* The guest's if it asks for alignment checks; else the host's for a split lock. */
+static int handle_ac(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	struct df_mode mode;
+	int err;
+
+	err = state_mode(vcpu, &mode);
+	if (err)
+		return err;
+	if (!boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT) ||
+	    (mode.cpl == 3 && mode.paging.cr0 & X86_CR0_AM && mode.paging.ac))
+		return events_exception_error(arch, X86_TRAP_AC, arch->exit.intr_error);
+	if (handle_guest_split_lock(arch->rip))
+		return DF_RESUME;
+	vcpu->run->ex.exception = X86_TRAP_AC;
+	vcpu->run->ex.error_code = arch->exit.intr_error;
+	return exit_to_user(vcpu, KVM_EXIT_EXCEPTION);
+}
+
 static int handle_exception(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
@@ -318,7 +358,7 @@ static int handle_exception(struct df_vcpu *vcpu)
 	case SOFT_EXCEPTION(X86_TRAP_BP):
 		return debug_handle_bp(vcpu);
 	case EXCEPTION(X86_TRAP_AC):
-		return events_exception_error(arch, X86_TRAP_AC, arch->exit.intr_error);
+		return handle_ac(vcpu);
 	default:
 		return exit_unexpected(vcpu);
 	}

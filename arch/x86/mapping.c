@@ -13,6 +13,7 @@
 #include "memory.h"
 #include "pml.h"
 #include "vm.h"
+#include "vmx/mitigations.h"
 #include "vmx/operation.h"
 
 #define EPT_WB		6ULL
@@ -136,7 +137,7 @@ static int largest_level(const struct df_slot *slot, struct page *page)
 {
 	unsigned long together = folio_nr_pages(page_folio(page));
 
-	if (slot->dirty)
+	if (slot->dirty || vmx_needs_small_pages())
 		return 1;
 	if (together >= ept_pages(3) && init_host_has_1g_pages())
 		return 3;
@@ -156,7 +157,10 @@ static bool is_mapped(struct df_vm *vm, u64 gfn, bool write)
 	entry = ept_lookup(&vm->arch.ept, gfn, &level);
 	if (!entry)
 		return false;
-	if (write && !(*entry & VMX_EPT_WRITABLE_MASK) && !(*entry & EPT_DEVICE)) {
+	if (write && !(*entry & VMX_EPT_WRITABLE_MASK)) {
+		/* Its owner may let the user write by now. */
+		if (*entry & EPT_DEVICE)
+			return false;
 		set_mask_bits(entry, 0, VMX_EPT_WRITABLE_MASK);
 		df_dirty_mark(vm, gfn);
 	}
@@ -254,6 +258,25 @@ static bool rearm(struct df_ept *ept, u64 gfn)
 			    (old & VMX_EPT_DIRTY_BIT ? EPT_WAS_DIRTY : 0)))
 		;
 	return true;
+}
+
+int df_arch_log_watch(struct df_vm *vm, const struct df_slot *slot)
+{
+	struct df_ept *ept = &vm->arch.ept;
+	u64 end = slot->gfn + slot->pages;
+	int level, err = 0;
+
+	scoped_guard(mutex, &ept->lock) {
+		for (u64 gfn = slot->gfn; ept_next(ept, &gfn, end, &level); gfn++) {
+			if (!rearm(ept, gfn)) {
+				err = -ENOMEM;
+				break;
+			}
+			cond_resched();
+		}
+	}
+	df_arch_log_flush(vm);
+	return err;
 }
 
 unsigned long df_arch_log_rearm(struct df_vm *vm, const struct df_slot *slot, u64 first,

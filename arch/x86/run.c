@@ -54,17 +54,23 @@ void run_vmcs_end(void)
 	preempt_enable();
 }
 
-/*
- * As after an instruction: interrupts are no longer held up by the one before,
- * and if user space steps the guest, the CPU shall stop it behind this one.
- */
-static void write_skipped(struct df_vcpu_arch *arch)
+/* Of STI or MOV SS. */
+static __always_inline void end_shadow(void)
 {
 	u32 shadow = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
 
 	if (shadow & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS))
 		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
 			   shadow & ~(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS));
+}
+
+/*
+ * As after an instruction: interrupts are no longer held up by the one before,
+ * and if user space steps the guest, the CPU shall stop it behind this one.
+ */
+static __always_inline void write_skipped(struct df_vcpu_arch *arch)
+{
+	end_shadow();
 	if (unlikely(arch->debug.control & KVM_GUESTDBG_SINGLESTEP))
 		vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, DR_STEP);
 }
@@ -97,6 +103,8 @@ static void prepare_entry(struct df_vcpu *vcpu)
 	run_write_dirty(arch);
 	if (unlikely(arch->nmi_pending || arch->nmi_window))
 		events_raise_nmi(arch);
+	if (unlikely(arch->debug.control & KVM_GUESTDBG_SINGLESTEP))
+		end_shadow();
 	trace_df_entry(vcpu->id, arch->rip, arch->inject_info);
 	if (unlikely(arch->inject_info))
 		events_inject(arch);
@@ -151,8 +159,19 @@ static void read_rest_of_exit(struct df_vcpu_arch *arch)
 			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) | GUEST_INTR_STATE_NMI);
 }
 
+/* The guest has not run: an event that was to go in is still to go in. */
 static int fail_entry(struct df_vcpu *vcpu, u64 reason)
 {
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	arch->inject_info = vmcs_read(VM_ENTRY_INTR_INFO_FIELD);
+	arch->inject_error = vmcs_read(VM_ENTRY_EXCEPTION_ERROR_CODE);
+	arch->inject_len = vmcs_read(VM_ENTRY_INSTRUCTION_LEN);
+	if (!(arch->inject_info & INTR_INFO_VALID_MASK))
+		arch->inject_info = 0;
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+	if ((u16)reason == EXIT_REASON_MCE_DURING_VMENTRY)
+		exit_machine_check();
 	vcpu->run->fail_entry.hardware_entry_failure_reason = reason;
 	vcpu->run->fail_entry.cpu = raw_smp_processor_id();
 	return exit_to_user(vcpu, KVM_EXIT_FAIL_ENTRY);
@@ -256,8 +275,10 @@ static int inner_ring(struct df_vcpu *vcpu)
 		if (unlikely(ret == DF_NO_ENTRY))
 			return fail_entry(vcpu, arch->exit.reason);
 		arch->launched = true;
-		if (ret == DF_TO_USER)
+		if (ret == DF_TO_USER) {
+			arch->regs[DF_RSP] = vmcs_read(GUEST_RSP);
 			return ret;
+		}
 		if (ret == DF_TO_MIDDLE) {
 			read_rest_of_exit(arch);
 			return DF_RESUME;
@@ -307,10 +328,8 @@ static void tell_user(struct df_vcpu *vcpu)
 	struct kvm_run *run = vcpu->run;
 
 	run->if_flag = !!(vcpu->arch.rflags & X86_EFLAGS_IF);
-	run->flags = 0;
 	run->cr8 = vcpu->arch.cr8;
 	run->apic_base = vcpu->arch.apic_base;
-	run->ready_for_interrupt_injection = 0;
 }
 
 int df_arch_vcpu_run(struct df_vcpu *vcpu)

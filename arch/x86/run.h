@@ -4,9 +4,13 @@
 
 #include <linux/bits.h>
 #include <linux/types.h>
+#include <asm/processor-flags.h>
 
-struct df_vcpu;
-struct df_vcpu_arch;
+#include "arch.h"
+#include "debug.h"
+#include "types.h"
+#include "vcpu.h"
+
 
 /* What an exit needs that the inner ring cannot do; beside DF_RESUME and DF_TO_USER. */
 enum {
@@ -56,10 +60,23 @@ void exit_handle_host(struct df_vcpu_arch *arch);
 int exit_handle(struct df_vcpu *vcpu);
 
 /** exit_skip() - past the instruction that caused the exit. */
-void exit_skip(struct df_vcpu_arch *arch);
+static inline void exit_skip(struct df_vcpu_arch *arch)
+{
+	arch->rip += arch->exit.insn_len;
+	arch->dirty |= DF_DIRTY_RIP | DF_DIRTY_SKIPPED;
+	if (unlikely(arch->rflags & X86_EFLAGS_TF))
+		debug_step(arch);
+}
+
+/** exit_machine_check() - #MC, which an exit has taken, is the host's; interrupts off. */
+void exit_machine_check(void);
 
 /** exit_to_user() - leave KVM_RUN with this KVM_EXIT_*. */
-int exit_to_user(struct df_vcpu *vcpu, u32 reason);
+static inline int exit_to_user(struct df_vcpu *vcpu, u32 reason)
+{
+	vcpu->run->exit_reason = reason;
+	return DF_TO_USER;
+}
 
 /* Of the exit qualification for I/O instructions. */
 #define IO_SIZE(q)	(((q) & 7) + 1)

@@ -30,6 +30,9 @@
 			 X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE |	\
 			 X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT)
 
+/* A machine check in a guest without MCE would shut the host down. */
+#define CR4_OWNED	X86_CR4_MCE
+
 static const struct {
 	u64 bits;
 	u32 leaf;
@@ -89,12 +92,15 @@ static void segments_in(struct df_vcpu_arch *arch)
 	savesegment(es, arch->host_es);
 	savesegment(fs, arch->host_fs);
 	savesegment(gs, arch->host_gs);
+	store_ldt(arch->host_ldt);
 	arch->host_fs_base = rdfsbase();
 	vmcs_write(HOST_FS_BASE, arch->host_fs_base);
 }
 
 static void segments_out(struct df_vcpu_arch *arch)
 {
+	if (unlikely(arch->host_ldt))
+		asm volatile("lldt %0" : : "m" (arch->host_ldt));
 	if (unlikely(arch->host_ds | arch->host_es)) {
 		loadsegment(ds, arch->host_ds);
 		loadsegment(es, arch->host_es);
@@ -103,8 +109,10 @@ static void segments_out(struct df_vcpu_arch *arch)
 		loadsegment(fs, arch->host_fs);
 		set_msr(MSR_FS_BASE, arch->host_fs_base);
 	}
-	if (unlikely(arch->host_gs))
+	if (unlikely(arch->host_gs)) {
 		df_host_load_gs(arch->host_gs);
+		set_msr(MSR_KERNEL_GS_BASE, arch->host_msrs[DF_MSR_KERNEL_GS_BASE]);
+	}
 	/* An exit leaves limits of 64 KiB and 103 bytes in GDTR and TR. */
 	invalidate_tss_limit();
 	native_load_gdt(&arch->host_gdt);
@@ -166,6 +174,7 @@ void state_guest_in(struct df_vcpu_arch *arch)
 	msrs_in(arch);
 	state_host_cr4(arch);
 	vmcs_write(HOST_CR3, __native_read_cr3());
+	arch->host_debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
 	if (unlikely(debug_has_breakpoints(arch)))
 		debug_load(arch);
 	fpu_in(arch);
@@ -174,9 +183,12 @@ void state_guest_in(struct df_vcpu_arch *arch)
 void state_guest_out(struct df_vcpu_arch *arch)
 {
 	fpu_out(arch);
-	segments_out(arch);
+	/* Before the user's GS, whose base is loaded through the same MSR. */
 	msrs_out(arch);
-	/* An exit clears DR7; the host's own breakpoints are in a variable. */
+	segments_out(arch);
+	/* An exit clears DEBUGCTL and DR7; the host's own breakpoints are in a variable. */
+	if (unlikely(arch->host_debugctl))
+		set_msr(MSR_IA32_DEBUGCTLMSR, arch->host_debugctl);
 	if (hw_breakpoint_active())
 		hw_breakpoint_restore();
 }
@@ -190,8 +202,9 @@ u64 state_cr0(void)
 
 u64 state_cr4(const struct df_vcpu_arch *arch)
 {
-	return (vmcs_read(GUEST_CR4) & arch->cr4_guest) |
-	       (vmcs_read(CR4_READ_SHADOW) & ~arch->cr4_guest);
+	u64 owned = arch->cr4_guest & ~CR4_OWNED;
+
+	return (vmcs_read(GUEST_CR4) & owned) | (vmcs_read(CR4_READ_SHADOW) & ~owned);
 }
 
 void state_set_cr0(u64 value)
@@ -203,9 +216,9 @@ void state_set_cr0(u64 value)
 
 void state_set_cr4(struct df_vcpu_arch *arch, u64 value)
 {
-	vmcs_write(CR4_GUEST_HOST_MASK, ~arch->cr4_guest);
+	vmcs_write(CR4_GUEST_HOST_MASK, ~arch->cr4_guest | CR4_OWNED);
 	vmcs_write(CR4_READ_SHADOW, value);
-	vmcs_write(GUEST_CR4, value | X86_CR4_VMXE);
+	vmcs_write(GUEST_CR4, (value & ~CR4_OWNED) | (native_read_cr4() & CR4_OWNED) | X86_CR4_VMXE);
 }
 
 void state_set_efer(u64 value)

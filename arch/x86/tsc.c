@@ -76,7 +76,7 @@ int tsc_set_default_khz(struct df_vm *vm, unsigned long khz)
 	int err = check_khz(khz, &ratio);
 
 	if (!err)
-		vm->arch.tsc_khz = khz ?: tsc_khz;
+		WRITE_ONCE(vm->arch.tsc_khz, khz ?: tsc_khz);
 	return err;
 }
 
@@ -84,7 +84,7 @@ void tsc_vcpu_init(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 
-	arch->tsc_khz = vcpu->vm->arch.tsc_khz ?: tsc_khz;
+	arch->tsc_khz = READ_ONCE(vcpu->vm->arch.tsc_khz) ?: tsc_khz;
 	check_khz(arch->tsc_khz, &arch->tsc_ratio);
 	scoped_guard(spinlock, &vcpu->vm->arch.tsc_lock)
 		arch->tsc_offset = vcpu->vm->arch.tsc_offset;

@@ -31,7 +31,7 @@ enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF
  * @msr_bitmap: which MSRs do not exit; does not change
  * @user_msrs: reasons (KVM_MSR_EXIT_REASON_*) to ask user space about an MSR; df_vm.lock
  * @pml: vCPUs log the pages that they dirty; df_vm.lock
- * @tsc_lock: guards the rest
+ * @tsc_lock: guards @tsc_offset
  * @tsc_offset: what the last write of user space to a TSC made
  * @tsc_khz: of vCPUs that are to come; 0: the host's
  */
@@ -129,8 +129,8 @@ struct df_vcpu_arch {
 	u64 guest_msrs[DF_NR_MSRS];
 	u64 host_msrs[DF_NR_MSRS];
 	u64 stored_msrs[DF_NR_STORED];
-	u16 host_ds, host_es, host_fs, host_gs;
-	u64 host_fs_base, host_cr4;
+	u16 host_ds, host_es, host_fs, host_gs, host_ldt;
+	u64 host_fs_base, host_cr4, host_debugctl;
 	struct desc_ptr host_gdt;
 
 	u64 cr4_guest;			/* what the guest may set in CR4 */

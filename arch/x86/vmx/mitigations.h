@@ -6,7 +6,9 @@
 #ifndef DF_VMX_MITIGATIONS_H
 #define DF_VMX_MITIGATIONS_H
 
+#include <linux/cpu.h>
 #include <linux/jump_label.h>
+#include <asm/cpufeature.h>
 #include <asm/msr.h>
 
 DECLARE_STATIC_KEY_FALSE(vmx_flushes_l1d);
@@ -31,6 +33,12 @@ static __always_inline void vmx_flush_l1d(void)
 {
 	if (static_branch_unlikely(&vmx_flushes_l1d))
 		native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+}
+
+/** vmx_needs_small_pages() - could a guest's code in a large page raise a machine check? */
+static inline bool vmx_needs_small_pages(void)
+{
+	return boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off();
 }
 
 #endif
