@@ -3,8 +3,11 @@
 
 #include <linux/errno.h>
 #include <linux/kvm_host.h>
+#include <linux/ioport.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/perf_event.h>
+#include <linux/reboot.h>
 #include <linux/suspend.h>
 #include <asm/gsseg.h>
 #include <asm/perf_event.h>
@@ -54,7 +57,7 @@ void df_host_load_gs(u16 selector)
 }
 
 static int follow(struct vm_area_struct *vma, unsigned long address, unsigned long *pfn,
-		  bool *writable)
+		  bool *writable, bool *cached)
 {
 	struct follow_pfnmap_args args = { .vma = vma, .address = address };
 	int err = follow_pfnmap_start(&args);
@@ -63,13 +66,14 @@ static int follow(struct vm_area_struct *vma, unsigned long address, unsigned lo
 		return err;
 	*pfn = args.pfn;
 	*writable = args.writable;
+	*cached = page_is_ram(args.pfn) && !(pgprot_val(args.pgprot) & _PAGE_CACHE_MASK);
 	follow_pfnmap_end(&args);
 	return 0;
 }
 
 /* Drivers may wait with the mapping for the first access: that is made here. */
 int df_host_device_page(struct mm_struct *mm, unsigned long address, bool write,
-			unsigned long *pfn, bool *writable)
+			unsigned long *pfn, bool *writable, bool *cached)
 {
 	struct vm_area_struct *vma;
 	bool unlocked = false;
@@ -79,49 +83,100 @@ int df_host_device_page(struct mm_struct *mm, unsigned long address, bool write,
 	vma = vma_lookup(mm, address);
 	if (!vma || !(vma->vm_flags & VM_PFNMAP))
 		goto out;
-	err = follow(vma, address, pfn, writable);
+	err = follow(vma, address, pfn, writable, cached);
 	if (!err && (*writable || !write))
 		goto out;
 	err = fixup_user_fault(mm, address, write ? FAULT_FLAG_WRITE : 0, &unlocked);
 	if (!err)
-		err = unlocked ? -EAGAIN : follow(vma, address, pfn, writable);
+		err = unlocked ? -EAGAIN : follow(vma, address, pfn, writable, cached);
 out:
 	mmap_read_unlock(mm);
 	return err == -EINVAL ? -EFAULT : err;
 }
 
-static void (*emergency_leave)(void);
+/* Guards what follows; whether VMX may be on is asked and answered under it. */
+static DEFINE_MUTEX(vmx_lock);
+static void (*vmx_crash)(void);
+static void (*vmx_shutdown)(void);
+static bool suspending, going_down;
 
-void df_host_vmx_users(void (*leave)(void))
+int df_host_vmx_begin(void (*crash)(void), void (*shutdown)(void))
 {
-	if (leave)
-		cpu_emergency_register_virt_callback(leave);
-	else
-		cpu_emergency_unregister_virt_callback(emergency_leave);
-	WRITE_ONCE(emergency_leave, leave);
+	guard(mutex)(&vmx_lock);
+	/* KVM, if it has VMX, has the only callback there is, too. */
+	if (suspending || going_down || __read_cr4() & X86_CR4_VMXE)
+		return -EBUSY;
+	cpu_emergency_register_virt_callback(crash);
+	vmx_crash = crash;
+	vmx_shutdown = shutdown;
+	return 0;
 }
 
-static int refuse_suspend(struct notifier_block *nb, unsigned long event, void *data)
+void df_host_vmx_end(void)
 {
-	bool suspends = event == PM_SUSPEND_PREPARE || event == PM_HIBERNATION_PREPARE;
+	guard(mutex)(&vmx_lock);
+	cpu_emergency_unregister_virt_callback(vmx_crash);
+	vmx_crash = NULL;
+}
 
-	if (!suspends || !READ_ONCE(emergency_leave))
-		return NOTIFY_DONE;
-	pr_info("the host cannot suspend while there are VMs\n");
-	return notifier_from_errno(-EBUSY);
+static int on_suspend(struct notifier_block *nb, unsigned long event, void *data)
+{
+	guard(mutex)(&vmx_lock);
+	switch (event) {
+	case PM_SUSPEND_PREPARE:
+	case PM_HIBERNATION_PREPARE:
+	case PM_RESTORE_PREPARE:
+		if (vmx_crash) {
+			pr_info("the host cannot suspend while there are VMs\n");
+			return notifier_from_errno(-EBUSY);
+		}
+		suspending = true;
+		break;
+	default:
+		suspending = false;
+		break;
+	}
+	return NOTIFY_DONE;
 }
 
 static struct notifier_block suspend_notifier = {
-	.notifier_call = refuse_suspend,
+	.notifier_call = on_suspend,
+};
+
+/* Another kernel, by kexec, must not be entered in VMX operation. */
+static int on_shutdown(struct notifier_block *nb, unsigned long event, void *data)
+{
+	bool on;
+
+	scoped_guard(mutex, &vmx_lock) {
+		going_down = true;
+		on = vmx_crash;
+	}
+	if (on)
+		vmx_shutdown();
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block shutdown_notifier = {
+	.notifier_call = on_shutdown,
 };
 
 int df_host_init(void)
 {
-	return register_pm_notifier(&suspend_notifier);
+	int err;
+
+	err = register_pm_notifier(&suspend_notifier);
+	if (err)
+		return err;
+	err = register_reboot_notifier(&shutdown_notifier);
+	if (err)
+		unregister_pm_notifier(&suspend_notifier);
+	return err;
 }
 
 void df_host_exit(void)
 {
+	unregister_reboot_notifier(&shutdown_notifier);
 	unregister_pm_notifier(&suspend_notifier);
 }
 

@@ -7,7 +7,10 @@
 
 #include <linux/entry-kvm.h>
 #include <linux/kvm.h>
+#include <linux/percpu.h>
 #include <linux/types.h>
+#include <asm/cpufeature.h>
+#include <asm/nospec-branch.h>
 
 struct mm_struct;
 
@@ -61,19 +64,43 @@ static inline bool df_host_immediate_exit(const struct kvm_run *run)
 	return READ_ONCE(run->immediate_exit__unsafe);
 }
 
+/**
+ * df_host_guest_ran() - a guest has run on this CPU, in this thread
+ *
+ * Where the CPU wants it (VMSCAPE), its branch predictions are forgotten before
+ * user space runs again.
+ *
+ * Context: Preemption off.
+ */
+static inline void df_host_guest_ran(void)
+{
+	/* From 6.17 on, and in stable kernels of September 2025. */
+#ifdef X86_FEATURE_IBPB_EXIT_TO_USER
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
+#endif
+}
+
 /** df_host_load_gs() - the user's GS selector, for kernel mode. Context: Preemption off. */
 void df_host_load_gs(u16 selector);
 
 /**
- * df_host_vmx_users() - the host learns that VMX is, or is no longer, on
- * @leave: called on each CPU, in any context, when the host goes down; NULL
- *	when VMX is off everywhere
+ * df_host_vmx_begin() - the host learns that VMX is about to be on
+ * @crash: called on each CPU, in any context, when the host goes down at once
+ * @shutdown: called once, may sleep, when it goes down in order (kexec too):
+ *	VMX has to be off when it returns, and stay off
  *
- * While it is on, the host does not suspend: VMX would be off when it wakes.
+ * Until df_host_vmx_end() the host does not suspend: VMX would be off when it
+ * wakes.
  *
  * Context: Process context, may sleep.
+ * Return: 0, or -EBUSY if another hypervisor has VMX, or the host is about to
+ * suspend or going down.
  */
-void df_host_vmx_users(void (*leave)(void));
+int df_host_vmx_begin(void (*crash)(void), void (*shutdown)(void));
+
+/** df_host_vmx_end() - VMX is off everywhere. Context: Process context, may sleep. */
+void df_host_vmx_end(void);
 
 /**
  * df_host_device_page() - the page of device memory at a user's address
@@ -82,12 +109,13 @@ void df_host_vmx_users(void (*leave)(void));
  * @write: it is to be written
  * @pfn: filled in
  * @writable: filled in: the user may write to it
+ * @cached: filled in: it is memory, and the user has it cached
  *
  * Context: Process context, may sleep.
  * Return: 0, -EFAULT if that is no device memory, or -EAGAIN.
  */
 int df_host_device_page(struct mm_struct *mm, unsigned long address, bool write,
-			unsigned long *pfn, bool *writable);
+			unsigned long *pfn, bool *writable, bool *cached);
 
 /** df_host_init() - once, at load. 0 or a negative errno. */
 int df_host_init(void);

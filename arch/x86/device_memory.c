@@ -3,7 +3,6 @@
  * Device memory in a slot: pages that are no memory of the kernel's, and so
  * cannot be pinned.  Their owner may take them away; an MMU notifier tells.
  */
-#include <linux/ioport.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/slab.h>
@@ -68,7 +67,7 @@ static bool invalidate(struct mmu_interval_notifier *notifier,
 			  d->gfn + ((last - base) >> PAGE_SHIFT) + 1);
 	}
 	if (any)
-		vmx_flush_ept(mapping_pointer(d->vm));
+		mapping_flush(d->vm);
 	return true;
 }
 
@@ -110,9 +109,9 @@ void device_memory_forget(struct df_slot *slot)
 	slot->device = NULL;
 }
 
-static u64 leaf_of(const struct df_slot *slot, unsigned long pfn, bool writable)
+static u64 leaf_of(const struct df_slot *slot, unsigned long pfn, bool writable, bool cached)
 {
-	u64 type = page_is_ram(pfn) ? EPT_WB : EPT_UC;
+	u64 type = cached ? EPT_WB : EPT_UC;
 	u64 leaf = PFN_PHYS(pfn) | type << VMX_EPT_MT_EPTE_SHIFT | VMX_EPT_IPAT_BIT | EPT_DEVICE |
 		   VMX_EPT_READABLE_MASK;
 
@@ -154,7 +153,7 @@ int device_memory_fault(struct df_vm *vm, struct df_slot *slot, u64 gfn, bool wr
 {
 	unsigned long hva = slot->hva + ((gfn - slot->gfn) << PAGE_SHIFT), pfn, seq;
 	struct df_device_memory *d;
-	bool writable;
+	bool writable, cached;
 	int err;
 
 	lockdep_assert_held(&vm->memory_lock);
@@ -162,8 +161,8 @@ int device_memory_fault(struct df_vm *vm, struct df_slot *slot, u64 gfn, bool wr
 	if (!d)
 		return -ENOMEM;
 	seq = mmu_interval_read_begin(&d->notifier);
-	err = df_host_device_page(vm->mm, hva, write, &pfn, &writable);
+	err = df_host_device_page(vm->mm, hva, write, &pfn, &writable, &cached);
 	if (err)
 		return err;
-	return map(vm, d, gfn, leaf_of(slot, pfn, writable), seq);
+	return map(vm, d, gfn, leaf_of(slot, pfn, writable, cached), seq);
 }

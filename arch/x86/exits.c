@@ -318,7 +318,8 @@ static int handle_ept_violation(struct df_vcpu *vcpu)
 	int err;
 
 	trace_df_ept_violation(vcpu->id, exit->gpa, exit->qualification, vcpu->arch.rip);
-	err = mapping_fault(vcpu->vm, exit->gpa, exit->qualification & EPT_VIOLATION_ACC_WRITE);
+	err = mapping_fault(vcpu->vm, exit->gpa, exit->qualification & EPT_VIOLATION_ACC_WRITE,
+			    exit->qualification & EPT_VIOLATION_ACC_INSTR);
 	if (err == -ENXIO)
 		return no_memory(vcpu);
 	/* A page that shrank or moved between two looks: the guest tries again. */

@@ -291,7 +291,7 @@ static long pre_fault(struct df_vcpu *vcpu, struct kvm_pre_fault_memory __user *
 			err = -EINTR;
 			break;
 		}
-		err = mapping_fault(vcpu->vm, range.gpa, false);
+		err = mapping_fault(vcpu->vm, range.gpa, false, false);
 		if (err == -EAGAIN)
 			continue;
 		if (err)

@@ -28,13 +28,18 @@ int mapping_init(struct df_vm *vm)
 	return ept_init(&vm->arch.ept);
 }
 
+void mapping_flush(struct df_vm *vm)
+{
+	vmx_flush_ept(&vm->arch.cpus, mapping_pointer(vm));
+}
+
 /*
  * The root's page may be another VM's root next: what CPUs remember under its
  * address has to go first.
  */
 void mapping_destroy(struct df_vm *vm)
 {
-	vmx_flush_ept(mapping_pointer(vm));
+	mapping_flush(vm);
 	ept_destroy(&vm->arch.ept);
 }
 
@@ -74,6 +79,8 @@ static int map_pinned(struct df_vm *vm, const struct df_slot *slot, u64 gfn, int
 
 	if (is_writable(slot, write))
 		leaf |= VMX_EPT_WRITABLE_MASK;
+	if (level > 1 && vmx_has_small_code())
+		leaf &= ~(u64)VMX_EPT_EXECUTABLE_MASK;
 	scoped_guard(mutex, &vm->arch.ept.lock)
 		err = ept_map(&vm->arch.ept, gfn, level, leaf);
 	if (err)
@@ -137,18 +144,47 @@ static int largest_level(const struct df_slot *slot, struct page *page)
 {
 	unsigned long together = folio_nr_pages(page_folio(page));
 
-	if (slot->dirty || vmx_needs_small_pages())
+	if (slot->dirty)
 		return 1;
 	if (together >= ept_pages(3) && init_host_has_1g_pages())
 		return 3;
 	return together >= ept_pages(2) ? 2 : 1;
 }
 
+/* Down to 4 KiB, where pages can differ. */
+static u64 *split_to_page(struct df_ept *ept, u64 gfn)
+{
+	int level;
+	u64 *entry = ept_lookup(ept, gfn, &level);
+
+	while (entry && level > 1) {
+		if (ept_split(ept, entry, level))
+			return ERR_PTR(-ENOMEM);
+		entry = ept_lookup(ept, gfn, &level);
+	}
+	return entry;
+}
+
+/* Device memory never is. */
+static int make_executable(struct df_ept *ept, u64 gfn)
+{
+	u64 *entry = split_to_page(ept, gfn);
+
+	if (IS_ERR(entry))
+		return PTR_ERR(entry);
+	if (*entry & EPT_DEVICE)
+		return -EFAULT;
+	set_mask_bits(entry, 0, VMX_EPT_EXECUTABLE_MASK);
+	return true;
+}
+
 /*
  * The page is there: another vCPU was faster, or, where the CPU keeps no log of
- * its own, this is the write that is waited for.
+ * its own, this is the write that is waited for; or code in a large page.
+ *
+ * Return: true, false if it has to be mapped (anew), or -ENOMEM.
  */
-static bool is_mapped(struct df_vm *vm, u64 gfn, bool write)
+static int is_mapped(struct df_vm *vm, u64 gfn, bool write, bool fetch)
 {
 	int level;
 	u64 *entry;
@@ -157,6 +193,8 @@ static bool is_mapped(struct df_vm *vm, u64 gfn, bool write)
 	entry = ept_lookup(&vm->arch.ept, gfn, &level);
 	if (!entry)
 		return false;
+	if (fetch && !(*entry & VMX_EPT_EXECUTABLE_MASK))
+		return make_executable(&vm->arch.ept, gfn);
 	if (write && !(*entry & VMX_EPT_WRITABLE_MASK)) {
 		/* Its owner may let the user write by now. */
 		if (*entry & EPT_DEVICE)
@@ -189,17 +227,19 @@ static int map_page(struct df_vm *vm, struct df_slot *slot, u64 gfn, bool write)
 	return map_pinned(vm, slot, gfn, 1, page, write);
 }
 
-int mapping_fault(struct df_vm *vm, u64 gpa, bool write)
+int mapping_fault(struct df_vm *vm, u64 gpa, bool write, bool fetch)
 {
 	u64 gfn = gpa >> PAGE_SHIFT;
 	struct df_slot *slot;
+	int ret;
 
 	guard(rwsem_read)(&vm->memory_lock);
 	slot = df_memory_slot(vm, gfn);
 	if (!slot || (write && slot->flags & KVM_MEM_READONLY))
 		return -ENXIO;
-	if (is_mapped(vm, gfn, write))
-		return 0;
+	ret = is_mapped(vm, gfn, write, fetch);
+	if (ret)
+		return ret < 0 ? ret : 0;
 	return map_page(vm, slot, gfn, write);
 }
 
@@ -222,26 +262,12 @@ void df_arch_memory_unmap(struct df_vm *vm, struct df_slot *slot)
 	lockdep_assert_held_write(&vm->memory_lock);
 	guard(mutex)(&ept->lock);
 	ept_hide(ept, slot->gfn, slot->pages);
-	vmx_flush_ept(mapping_pointer(vm));
+	mapping_flush(vm);
 	device_memory_forget(slot);
 	ept_drop(ept, slot->gfn, slot->pages, drop_leaf, vm);
 }
 
 /* ---- the dirty log ------------------------------------------------------------------ */
-
-/* Down to 4 KiB, where the next write can be told from others. */
-static u64 *split_to_page(struct df_ept *ept, u64 gfn)
-{
-	int level;
-	u64 *entry = ept_lookup(ept, gfn, &level);
-
-	while (entry && level > 1) {
-		if (ept_split(ept, entry, level))
-			return ERR_PTR(-ENOMEM);
-		entry = ept_lookup(ept, gfn, &level);
-	}
-	return entry;
-}
 
 static bool rearm(struct df_ept *ept, u64 gfn)
 {
@@ -296,5 +322,5 @@ unsigned long df_arch_log_rearm(struct df_vm *vm, const struct df_slot *slot, u6
 
 void df_arch_log_flush(struct df_vm *vm)
 {
-	vmx_flush_ept(mapping_pointer(vm));
+	mapping_flush(vm);
 }

@@ -13,6 +13,9 @@ struct df_vm;
 int mapping_init(struct df_vm *vm);
 void mapping_destroy(struct df_vm *vm);
 
+/** mapping_flush() - no CPU knows an entry any more that has been changed. Interrupts on. */
+void mapping_flush(struct df_vm *vm);
+
 /** mapping_pointer() - the EPTP for a VMCS. */
 u64 mapping_pointer(struct df_vm *vm);
 
@@ -21,6 +24,7 @@ u64 mapping_pointer(struct df_vm *vm);
  * @vm: the VM
  * @gpa: guest-physical address
  * @write: to write it
+ * @fetch: to execute it
  *
  * Pins the page and maps it, in the largest piece that the user's memory is made
  * of: 1 GiB, 2 MiB or 4 KiB. While its slot is logged, by 4 KiB.
@@ -29,7 +33,7 @@ u64 mapping_pointer(struct df_vm *vm);
  * Return: 0 with the page mapped; -ENXIO if there is no memory (or none to
  * write), which makes it MMIO; -EAGAIN to look again; or another errno.
  */
-int mapping_fault(struct df_vm *vm, u64 gpa, bool write);
+int mapping_fault(struct df_vm *vm, u64 gpa, bool write, bool fetch);
 
 /**
  * device_memory_fault() - map a page of device memory (VM_PFNMAP)

@@ -42,7 +42,9 @@ static void request_all(struct df_vm *vm)
 	for (unsigned int i = 0; i < DF_MAX_VCPUS; i++)
 		if (vm->vcpus[i])
 			set_bit(DF_REQ_PML, &vm->vcpus[i]->arch.requests);
-	on_each_cpu(nothing, NULL, 1);
+	/* Pairs with the barrier where a vCPU comes to a CPU. */
+	smp_mb__after_atomic();
+	on_each_cpu_mask(&vm->arch.cpus, nothing, NULL, 1);
 }
 
 int df_arch_log_start(struct df_vm *vm)

@@ -8,7 +8,9 @@
 #include <linux/preempt.h>
 #include <linux/sched/signal.h>
 #include <linux/vtime.h>
+#include <asm/cpufeature.h>
 #include <asm/debugreg.h>
+#include <asm/perf_event.h>
 
 #include "arch.h"
 #include "debug.h"
@@ -35,6 +37,11 @@ static noinline int load(struct df_vcpu_arch *arch)
 		return moved;
 	}
 	if (moved) {
+		struct df_vcpu *vcpu = container_of(arch, struct df_vcpu, arch);
+
+		/* Before it looks at requests or at EPT: whoever changes them asks this CPU. */
+		cpumask_set_cpu(smp_processor_id(), &vcpu->vm->arch.cpus);
+		smp_mb__after_atomic();
 		vmcs_host_on_cpu();
 		state_host_on_cpu(arch);
 		/* The guest may have flushed elsewhere what is remembered here. */
@@ -240,15 +247,45 @@ static noinstr int enter(struct df_vcpu_arch *arch)
 	return ret;
 }
 
-/* Nothing but the guest changes CR2 in the ring. */
-static int enter_with_cr2(struct df_vcpu_arch *arch)
+/*
+ * The host's counters that do not count guests stand still; a PEBS record would
+ * be written through the guest's page tables.
+ */
+static struct perf_guest_switch_msr *pause_counters(int *nr)
 {
-	int ret;
+	struct perf_guest_switch_msr *msrs;
 
+	*nr = 0;
+	if (!boot_cpu_has(X86_FEATURE_ARCH_PERFMON))
+		return NULL;
+	msrs = perf_guest_get_msrs(nr, NULL);
+	if (!msrs)
+		*nr = 0;
+	for (int i = 0; i < *nr; i++)
+		if (msrs[i].guest != msrs[i].host)
+			wrmsrl(msrs[i].msr, msrs[i].guest);
+	return msrs;
+}
+
+static void resume_counters(const struct perf_guest_switch_msr *msrs, int nr)
+{
+	while (nr--)
+		if (msrs[nr].guest != msrs[nr].host)
+			wrmsrl(msrs[nr].msr, msrs[nr].host);
+}
+
+/* Nothing but the guest changes CR2 in the ring, and nobody looks at counters. */
+static int enter_apart(struct df_vcpu_arch *arch)
+{
+	struct perf_guest_switch_msr *msrs;
+	int ret, nr;
+
+	msrs = pause_counters(&nr);
 	if (native_read_cr2() != arch->cr2)
 		native_write_cr2(arch->cr2);
 	ret = enter(arch);
 	arch->cr2 = native_read_cr2();
+	resume_counters(msrs, nr);
 	return ret;
 }
 
@@ -267,7 +304,7 @@ static int inner_ring(struct df_vcpu *vcpu)
 
 		prepare_entry(vcpu);
 		vmx_flush_l1d();
-		ret = enter_with_cr2(arch);
+		ret = enter_apart(arch);
 		if (unlikely(ret < 0))
 			return fail_entry(vcpu, ret == -1 ? vmcs_read(VM_INSTRUCTION_ERROR) : 0);
 		if (unlikely(ret == DF_UNHANDLED))
@@ -304,6 +341,7 @@ static int enter_guest(struct df_vcpu *vcpu)
 	vtime_account_guest_enter();
 	ret = inner_ring(vcpu);
 	vtime_account_guest_exit();
+	df_host_guest_ran();
 	local_irq_enable();
 	state_guest_out(arch);
 	if (unlikely(arch->pml_on))

@@ -5,6 +5,7 @@
 #ifndef DF_X86_TYPES_H
 #define DF_X86_TYPES_H
 
+#include <linux/cpumask.h>
 #include <linux/kvm.h>
 #include <linux/list.h>
 #include <linux/spinlock_types.h>
@@ -28,6 +29,7 @@ enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF
 /**
  * struct df_vm_arch - x86's part of a VM
  * @ept: its own lock
+ * @cpus: those that a vCPU has been on, where a TLB may know @ept
  * @msr_bitmap: which MSRs do not exit; does not change
  * @user_msrs: reasons (KVM_MSR_EXIT_REASON_*) to ask user space about an MSR; df_vm.lock
  * @pml: vCPUs log the pages that they dirty; df_vm.lock
@@ -37,6 +39,7 @@ enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF
  */
 struct df_vm_arch {
 	struct df_ept ept;
+	struct cpumask cpus;
 	unsigned long *msr_bitmap;
 	u64 user_msrs;
 	bool pml;

@@ -128,9 +128,16 @@ static void emergency_leave(void)
 	vmxoff();
 }
 
-static int enable_all(const struct vmx_capabilities *caps)
+/* The host shuts down, in order: VMs stay, and do not run again. */
+static void leave_for_good(void)
 {
-	atomic_t err = ATOMIC_INIT(0);
+	guard(cpus_read_lock)();
+	guard(mutex)(&users_lock);
+	on_each_cpu(disable_this, NULL, 1);
+}
+
+static int alloc_regions(const struct vmx_capabilities *caps)
+{
 	int cpu;
 
 	for_each_online_cpu(cpu) {
@@ -140,14 +147,33 @@ static int enable_all(const struct vmx_capabilities *caps)
 			return -ENOMEM;
 		}
 	}
-	on_each_cpu(enable_this, &err, 1);
-	if (atomic_read(&err)) {
-		on_each_cpu(disable_this, NULL, 1);
-		free_regions();
-	} else {
-		df_host_vmx_users(emergency_leave);
-	}
-	return atomic_read(&err);
+	return 0;
+}
+
+static int enable_all(const struct vmx_capabilities *caps)
+{
+	atomic_t failed = ATOMIC_INIT(0);
+	int err;
+
+	err = alloc_regions(caps);
+	if (err)
+		return err;
+	/* First the callbacks: a crash in the middle finds what is on already. */
+	err = df_host_vmx_begin(emergency_leave, leave_for_good);
+	if (err)
+		goto free_regions;
+	on_each_cpu(enable_this, &failed, 1);
+	err = atomic_read(&failed);
+	if (err)
+		goto disable;
+	return 0;
+
+disable:
+	on_each_cpu(disable_this, NULL, 1);
+	df_host_vmx_end();
+free_regions:
+	free_regions();
+	return err;
 }
 
 int vmx_get(const struct vmx_capabilities *caps)
@@ -171,8 +197,8 @@ static void leave_all(struct work_struct *unused)
 	guard(mutex)(&users_lock);
 	if (users || !is_on)
 		return;
-	df_host_vmx_users(NULL);
 	on_each_cpu(disable_this, NULL, 1);
+	df_host_vmx_end();
 	free_regions();
 	is_on = false;
 }
@@ -288,7 +314,9 @@ static void flush_here(void *eptp)
 		vmx_invept_context(*(u64 *)eptp);
 }
 
-void vmx_flush_ept(u64 eptp)
+void vmx_flush_ept(const struct cpumask *cpus, u64 eptp)
 {
-	on_each_cpu(flush_here, &eptp, 1);
+	/* Pairs with the barrier where a vCPU comes to a CPU. */
+	smp_mb();
+	on_each_cpu_mask(cpus, flush_here, &eptp, 1);
 }

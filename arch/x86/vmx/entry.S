@@ -3,8 +3,12 @@
  * Into the guest and out again: the inner ring.
  */
 #include <linux/linkage.h>
+#include <asm/alternative.h>
 #include <asm/asm.h>
+#include <asm/cpufeatures.h>
+#include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
+#include <asm/percpu.h>
 #include <asm/unwind_hints.h>
 
 #define VMCS_HOST_RSP	0x6c14		/* HOST_RSP; an enum in <asm/vmx.h> */
@@ -137,6 +141,16 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_point, SYM_L_GLOBAL)
 	/* Before the first RET: no return prediction of the guest's making. */
 	FILL_RETURN_BUFFER %rcx, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, \
 			   X86_FEATURE_RSB_VMEXIT_LITE
+	/* Where the host runs with IBRS, it has to be written again after each exit. */
+	ALTERNATIVE "jmp .Librs_done", "", X86_FEATURE_KERNEL_IBRS
+	mov	$MSR_IA32_SPEC_CTRL, %ecx
+	mov	PER_CPU_VAR(x86_spec_ctrl_current), %eax
+	mov	PER_CPU_VAR(x86_spec_ctrl_current + 4), %edx
+	wrmsr
+	lfence
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+.Librs_done:
 	test	%ebx, %ebx
 	jnz	.Lleave
 	call	run_exit

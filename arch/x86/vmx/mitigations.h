@@ -35,8 +35,12 @@ static __always_inline void vmx_flush_l1d(void)
 		native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
 }
 
-/** vmx_needs_small_pages() - could a guest's code in a large page raise a machine check? */
-static inline bool vmx_needs_small_pages(void)
+/**
+ * vmx_has_small_code() - is code to be executed from pages of 4 KiB only?
+ *
+ * From larger ones a guest could raise a machine check (iTLB multihit).
+ */
+static inline bool vmx_has_small_code(void)
 {
 	return boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off();
 }

@@ -9,6 +9,7 @@
 #define DF_VMX_OPERATION_H
 
 #include <linux/bug.h>
+#include <linux/cpumask.h>
 #include <linux/errno.h>
 #include <linux/types.h>
 #include <asm/asm.h>
@@ -186,12 +187,14 @@ static inline void vmx_invvpid_context(u16 vpid)
 }
 
 /**
- * vmx_flush_ept() - make every CPU forget what it knows of a VM's EPT
+ * vmx_flush_ept() - make CPUs forget what they know of a VM's EPT
+ * @cpus: those that its vCPUs have been on
+ * @eptp: the VM's
  *
  * Guests that run leave for a moment.
  *
  * Context: Process context, may sleep; VMX is on.
  */
-void vmx_flush_ept(u64 eptp);
+void vmx_flush_ept(const struct cpumask *cpus, u64 eptp);
 
 #endif
