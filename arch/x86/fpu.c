@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/bits.h>
 #include <linux/kvm.h>
+#include <linux/lockdep.h>
+#include <linux/log2.h>
+#include <linux/percpu.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/asm.h>
@@ -30,6 +33,7 @@
 
 #define LEGACY_SIZE	sizeof(struct fxregs_state)
 #define HEADER_SIZE	sizeof(struct xstate_header)
+#define XSAVE_ALIGN	64
 #define FCW_RESET	0x37f
 #define MXCSR_RESET	0x1f80
 
@@ -47,6 +51,9 @@ static struct {
 	unsigned int size;
 	struct feature feature[LAST_FEATURE + 1];
 } host;
+
+/* A CPU's registers while a guest has them. */
+static void __percpu *host_area;
 
 static void read_features(void)
 {
@@ -110,13 +117,21 @@ int fpu_init(void)
 	kernel_fpu_end();
 	host.mxcsr_mask = probe->mxcsr_mask ?: 0xffbf;
 	kfree(probe);
-	return 0;
+
+	host_area = __alloc_percpu(host.size, XSAVE_ALIGN);
+	return host_area ? 0 : -ENOMEM;
+}
+
+void fpu_exit(void)
+{
+	free_percpu(host_area);
 }
 
 /* Of zeroes, which is the initial state of all but these two. */
 void *fpu_alloc(void)
 {
-	struct xregs_state *area = kzalloc(host.size, GFP_KERNEL_ACCOUNT);
+	/* Of a power of two kmalloc() promises to be aligned to it. */
+	struct xregs_state *area = kzalloc(roundup_pow_of_two(host.size), GFP_KERNEL_ACCOUNT);
 
 	if (area) {
 		area->i387.cwd = FCW_RESET;
@@ -157,10 +172,16 @@ static __always_inline void switch_features(struct df_vcpu_arch *arch, u64 xcr0,
 		__wrmsr(MSR_IA32_XSS, xss, xss >> 32);
 }
 
+/*
+ * Whatever the kernel has left in the registers is there again afterwards: a
+ * task's state, or what it takes for one's. Nobody looks meanwhile, since
+ * interrupts are off; the kernel's own way of borrowing the FPU, which lets
+ * them on, costs ten times as much.
+ */
 void fpu_in(struct df_vcpu_arch *arch)
 {
-	/* The control words are the guest's at once, no need for sane ones. */
-	kernel_fpu_begin_mask(0);
+	lockdep_assert_irqs_disabled();
+	xsave(this_cpu_ptr(host_area));
 	xrstor(arch->fpu);
 	switch_features(arch, arch->xcr0, 0);
 }
@@ -169,7 +190,7 @@ void fpu_out(struct df_vcpu_arch *arch)
 {
 	switch_features(arch, host.xcr0, host.xss);
 	xsave(arch->fpu);
-	kernel_fpu_end();
+	xrstor(this_cpu_ptr(host_area));
 }
 
 /* ---- XCR0 ------------------------------------------------------------------------ */

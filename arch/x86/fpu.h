@@ -16,8 +16,9 @@ struct kvm_fpu;
 struct kvm_xcrs;
 struct kvm_xsave;
 
-/** fpu_init() - what of the host's extended state guests can have; once. 0 or -ENODEV. */
+/** fpu_init() - what of the host's extended state guests can have. 0, -ENODEV or -ENOMEM. */
 int fpu_init(void);
+void fpu_exit(void);
 
 /** fpu_features() - the bits of XCR0 that guests can have. */
 u64 fpu_features(void);
@@ -28,7 +29,7 @@ unsigned int fpu_size(u64 features, bool compacted);
 /** fpu_alloc() - an area in the state that a reset leaves, or NULL. Free with kfree(). */
 void *fpu_alloc(void);
 
-/* The CPU gets the guest's state, and gives it back; preemption off between. */
+/* The CPU gets the guest's state, and gives it back; interrupts off between. */
 void fpu_in(struct df_vcpu_arch *arch);
 void fpu_out(struct df_vcpu_arch *arch);
 

@@ -164,14 +164,16 @@ int df_arch_init(struct dentry *debugfs)
 	err = state_init();
 	if (!err)
 		err = fpu_init();
-	if (err) {
+	if (err == -ENODEV)
 		pr_err("this CPU lacks XSAVE or FSGSBASE (guest state is switched by them)\n");
+	if (err)
 		return err;
-	}
 
 	err = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "dragonfly:online", test_cpu, forget_cpu);
-	if (err < 0)
+	if (err < 0) {
+		fpu_exit();
 		return err == -EFAULT ? -EIO : err;
+	}
 	hotplug_state = err;
 	loaded = true;
 
@@ -185,4 +187,5 @@ void df_arch_exit(void)
 {
 	vmx_exit();
 	cpuhp_remove_state(hotplug_state);
+	fpu_exit();
 }

@@ -16,6 +16,7 @@
 #include "debug.h"
 #include "dirty.h"
 #include "events.h"
+#include "fpu.h"
 #include "host.h"
 #include "pml.h"
 #include "run.h"
@@ -274,7 +275,7 @@ static void resume_counters(const struct perf_guest_switch_msr *msrs, int nr)
 			wrmsrl(msrs[nr].msr, msrs[nr].host);
 }
 
-/* Nothing but the guest changes CR2 in the ring, and nobody looks at counters. */
+/* With what interrupts, which are off, must not find: the guest's FPU and CR2. */
 static int enter_apart(struct df_vcpu_arch *arch)
 {
 	struct perf_guest_switch_msr *msrs;
@@ -283,7 +284,9 @@ static int enter_apart(struct df_vcpu_arch *arch)
 	msrs = pause_counters(&nr);
 	if (native_read_cr2() != arch->cr2)
 		native_write_cr2(arch->cr2);
+	fpu_in(arch);
 	ret = enter(arch);
+	fpu_out(arch);
 	arch->cr2 = native_read_cr2();
 	resume_counters(msrs, nr);
 	return ret;

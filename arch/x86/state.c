@@ -10,7 +10,6 @@
 
 #include "cpuid.h"
 #include "debug.h"
-#include "fpu.h"
 #include "host.h"
 #include "memory.h"
 #include "run.h"
@@ -177,12 +176,10 @@ void state_guest_in(struct df_vcpu_arch *arch)
 	arch->host_debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
 	if (unlikely(debug_has_breakpoints(arch)))
 		debug_load(arch);
-	fpu_in(arch);
 }
 
 void state_guest_out(struct df_vcpu_arch *arch)
 {
-	fpu_out(arch);
 	/* Before the user's GS, whose base is loaded through the same MSR. */
 	msrs_out(arch);
 	segments_out(arch);
