@@ -50,24 +50,13 @@ TEST_F(loaded, api_version_takes_no_argument)
 TEST_F(loaded, only_what_works_is_offered)
 {
 	static const int offered[] = {
-		KVM_CAP_USER_MEMORY,
-		KVM_CAP_IMMEDIATE_EXIT,
-		KVM_CAP_NR_MEMSLOTS,
-		KVM_CAP_MAX_VCPUS,
-		KVM_CAP_MP_STATE,
-		KVM_CAP_XSAVE,
-		KVM_CAP_XCRS,
-		KVM_CAP_DEBUGREGS,
-		KVM_CAP_READONLY_MEM,
+		KVM_CAP_USER_MEMORY, KVM_CAP_IMMEDIATE_EXIT, KVM_CAP_NR_MEMSLOTS,
+		KVM_CAP_MAX_VCPUS,   KVM_CAP_MP_STATE,	     KVM_CAP_XSAVE,
+		KVM_CAP_XCRS,	     KVM_CAP_DEBUGREGS,	     KVM_CAP_READONLY_MEM,
 	};
 	static const int absent[] = {
-		-1,
-		KVM_CAP_IRQCHIP,
-		KVM_CAP_IRQFD,
-		KVM_CAP_SYNC_MMU,
-		KVM_CAP_PIT2,
-		KVM_CAP_NESTED_STATE,
-		100000,
+		-1,	      KVM_CAP_IRQCHIP,	    KVM_CAP_IRQFD, KVM_CAP_SYNC_MMU,
+		KVM_CAP_PIT2, KVM_CAP_NESTED_STATE, 100000,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(offered); i++) {

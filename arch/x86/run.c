@@ -40,8 +40,8 @@ static noinline int load(struct df_vcpu_arch *arch)
 	if (moved) {
 		struct df_vcpu *vcpu = container_of(arch, struct df_vcpu, arch);
 
-		/* Before it looks at requests or at EPT: whoever changes them asks this CPU. */
 		cpumask_set_cpu(smp_processor_id(), &vcpu->vm->arch.cpus);
+		/* Before requests and EPT are looked at: who changes them asks this CPU. */
 		smp_mb__after_atomic();
 		vmcs_host_on_cpu();
 		state_host_on_cpu(arch);

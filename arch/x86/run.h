@@ -11,7 +11,6 @@
 #include "types.h"
 #include "vcpu.h"
 
-
 /* What an exit needs that the inner ring cannot do; beside DF_RESUME and DF_TO_USER. */
 enum {
 	DF_TO_MIDDLE = 2,

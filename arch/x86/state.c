@@ -215,7 +215,8 @@ void state_set_cr4(struct df_vcpu_arch *arch, u64 value)
 {
 	vmcs_write(CR4_GUEST_HOST_MASK, ~arch->cr4_guest | CR4_OWNED);
 	vmcs_write(CR4_READ_SHADOW, value);
-	vmcs_write(GUEST_CR4, (value & ~CR4_OWNED) | (native_read_cr4() & CR4_OWNED) | X86_CR4_VMXE);
+	vmcs_write(GUEST_CR4, (value & ~CR4_OWNED) | (native_read_cr4() & CR4_OWNED) |
+			      X86_CR4_VMXE);
 }
 
 void state_set_efer(u64 value)
