@@ -172,6 +172,35 @@ TEST_F(events, an_interrupt_is_delivered)
 	EXPECT_EQ(GUEST_HALTED, guest_trap(&self->g, NULL));
 }
 
+/* No CPU takes one into a guest that has IF=0: user space can see that, and help. */
+TEST_F(events, an_interrupt_that_could_not_be_injected_waits_and_can_be_taken_back)
+{
+	struct kvm_vcpu_events e, none = {};
+
+	LONG(code_hlt);
+	OK(KVM_GET_VCPU_EVENTS, &e);
+	e.interrupt.injected = 1;
+	e.interrupt.nr = 0x30;
+	OK(KVM_SET_VCPU_EVENTS, &e);
+	for (int again = 0; again < 2; again++) {
+		memset(&e, 0, sizeof(e));
+		ASSERT_EQ(KVM_EXIT_FAIL_ENTRY, guest_run(&self->g));
+		EXPECT_EQ(0x80000021, self->g.run->fail_entry.hardware_entry_failure_reason);
+		OK(KVM_GET_VCPU_EVENTS, &e);
+		EXPECT_EQ(1, e.interrupt.injected);
+		EXPECT_EQ(0x30, e.interrupt.nr);
+	}
+	/* KVM leaves it in the VMCS, from where the next entry fails as well. */
+	if (!guest_on_kvm()) {
+		OK(KVM_SET_VCPU_EVENTS, &none);
+		EXPECT_EQ(GUEST_HALTED, guest_trap(&self->g, NULL));
+	}
+	set_rflags(&self->g, 0x202);
+	OK(KVM_SET_VCPU_EVENTS, &e);
+	EXPECT_EQ(0x30, guest_trap(&self->g, NULL));
+	EXPECT_EQ(GUEST_HALTED, guest_trap(&self->g, NULL));
+}
+
 TEST_F(events, a_software_interrupt_is_not_reported)
 {
 	struct kvm_vcpu_events e;

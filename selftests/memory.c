@@ -632,4 +632,111 @@ TEST_F(slots, device_memory_is_mapped_for_as_long_as_user_space_has_it)
 	EXPECT_PEEK(GUEST_NOTHING, BASE);
 }
 
+/*
+ * The data of the vDSO is such memory that the user can only read. Whoever moves it
+ * has no clock_gettime() any more. What is in it once does not change: a kind of clock.
+ */
+#define VVAR_CLOCK_MODE 0x84
+
+static uint8_t *find_vvar(size_t *size)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	uint8_t *found = NULL;
+	char line[256];
+
+	while (maps && !found && fgets(line, sizeof(line), maps)) {
+		unsigned long start, end;
+
+		if (!strstr(line, "[vvar]") || sscanf(line, "%lx-%lx", &start, &end) != 2)
+			continue;
+		*size = end - start;
+		found = (uint8_t *)start;
+	}
+	if (maps)
+		fclose(maps);
+	return found;
+}
+
+/* As guest_poke(), but to the first exit. */
+static int guest_write(struct guest *g, uint32_t gpa)
+{
+	struct kvm_regs regs;
+
+	guest_load(g, guest_code_fill, GUEST_SIZE(guest_code_fill));
+	regs = guest_regs(g);
+	regs.rdi = gpa;
+	regs.rcx = 1;
+	regs.rax = ~0U;
+	ioctl(g->vcpu, KVM_SET_REGS, &regs);
+	return guest_run(g);
+}
+
+TEST_F(slots, device_memory_that_the_user_may_only_read_is_read_only)
+{
+	/* KVM takes it for a slot that is read-only, as there is nothing else to say. */
+	const int refusal = guest_on_kvm() ? KVM_EXIT_MMIO : -EFAULT;
+	uint32_t clock_mode;
+	uint8_t *vvar;
+	size_t size;
+
+	vvar = find_vvar(&size);
+	if (!vvar)
+		SKIP(return, "no [vvar] here");
+	clock_mode = marked(vvar + VVAR_CLOCK_MODE);
+	ASSERT_EQ(0, SET(0, BASE, PAGE, vvar));
+	EXPECT_EQ(refusal, guest_write(&self->g, BASE + VVAR_CLOCK_MODE));
+	if (guest_on_kvm())
+		EXPECT_EQ(KVM_EXIT_HLT, guest_run(&self->g));
+	EXPECT_PEEK(clock_mode, BASE + VVAR_CLOCK_MODE);
+	/* Also when it is there to be read, and for as long as it is so. */
+	EXPECT_EQ(refusal, guest_write(&self->g, BASE + VVAR_CLOCK_MODE));
+	EXPECT_EQ(guest_on_kvm() ? KVM_EXIT_HLT : -EFAULT, guest_run(&self->g));
+	EXPECT_PEEK(clock_mode, BASE + VVAR_CLOCK_MODE);
+	EXPECT_EQ(clock_mode, marked(vvar + VVAR_CLOCK_MODE));
+	/* In a slot that is itself read-only a write is user space's. */
+	ASSERT_EQ(0, SET(0, 0, 0, NULL));
+	ASSERT_EQ(0, SET(KVM_MEM_READONLY, BASE, PAGE, vvar));
+	EXPECT_PEEK(clock_mode, BASE + VVAR_CLOCK_MODE);
+	EXPECT_POKE(BASE + VVAR_CLOCK_MODE, ~clock_mode);
+	EXPECT_PEEK(clock_mode, BASE + VVAR_CLOCK_MODE);
+}
+
+/*
+ * What changes in a slot where little is mapped costs as much as is mapped: looked at
+ * page by page, the rounds would not be done in this test's time.
+ */
+TEST_F(slots, a_large_slot_with_little_device_memory_changes_fast)
+{
+	const size_t large = 32 * GIB;
+	const int rounds = 128;
+	uint32_t clock_mode;
+	uint8_t *vvar, *space;
+	size_t size;
+	int reason;
+
+	vvar = find_vvar(&size);
+	if (!vvar)
+		SKIP(return, "no [vvar] here");
+	clock_mode = marked(vvar + VVAR_CLOCK_MODE);
+	space = mmap(NULL, large, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ASSERT_NE(MAP_FAILED, space);
+	/* In the middle of it. */
+	vvar = mremap(vvar, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, space + GIB);
+	ASSERT_EQ(space + GIB, vvar);
+	ASSERT_EQ(0, SET(0, BASE, large, space));
+	EXPECT_PEEK(clock_mode, BASE + GIB + VVAR_CLOCK_MODE);
+	for (int i = 0; i < rounds; i++)
+		ASSERT_EQ(0, mprotect(vvar + size, space + large - vvar - size,
+				      i % 2 ? PROT_NONE : PROT_READ));
+	EXPECT_PEEK(clock_mode, BASE + GIB + VVAR_CLOCK_MODE);
+	for (int i = 0; i < rounds; i++) {
+		ASSERT_EQ(0, SET(0, 0, 0, NULL));
+		ASSERT_EQ(0, SET(0, BASE, large, space));
+	}
+	EXPECT_PEEK(clock_mode, BASE + GIB + VVAR_CLOCK_MODE);
+	ASSERT_EQ(0, munmap(space, large));
+	guest_peek(&self->g, BASE + GIB + VVAR_CLOCK_MODE, &reason);
+	EXPECT_EQ(-EFAULT, reason);
+}
+
 TEST_HARNESS_MAIN
