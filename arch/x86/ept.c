@@ -105,7 +105,7 @@ int ept_map(struct df_ept *ept, u64 gfn, int level, u64 leaf)
 }
 
 /* The leaf, or NULL and the level at which there is nothing. */
-static u64 *walk(struct df_ept *ept, u64 gfn, int *level)
+static u64 *find_leaf(struct df_ept *ept, u64 gfn, int *level)
 {
 	u64 *table = ept->root;
 
@@ -123,13 +123,13 @@ static u64 *walk(struct df_ept *ept, u64 gfn, int *level)
 
 u64 *ept_lookup(struct df_ept *ept, u64 gfn, int *level)
 {
-	return walk(ept, gfn, level);
+	return find_leaf(ept, gfn, level);
 }
 
 u64 *ept_next(struct df_ept *ept, u64 *gfn, u64 end, int *level)
 {
 	while (*gfn < end) {
-		u64 *entry = walk(ept, *gfn, level);
+		u64 *entry = find_leaf(ept, *gfn, level);
 
 		if (entry)
 			return entry;

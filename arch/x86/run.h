@@ -4,7 +4,7 @@
 
 #include <linux/bits.h>
 #include <linux/types.h>
-#include <asm/processor-flags.h>
+#include <uapi/asm/processor-flags.h>
 
 #include "arch.h"
 #include "debug.h"

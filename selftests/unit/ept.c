@@ -36,6 +36,38 @@ TEST(a_leaf_that_is_left_is_reported)
 static const u64 edges[] = { 0,		1,	   MB2 - 1, MB2,	 MB2 + 1, GB1 - 1, GB1,
 			     GB1 + MB2, GB512 - 1, GB512,   GB512 + GB1, END / 2, END - 1 };
 
+/* The next leaf is found from anywhere before it, and from within it, in few steps. */
+TEST_F(ept, the_next_leaf_is_found_across_what_is_absent)
+{
+	const u64 small = GB512 + GB1 + 7, large_gfn = 3 * GB512 + 4 * MB2;
+	u64 gfn = 0;
+	int level;
+
+	EXPECT_EQ(NULL, ept_next(&self->ept, &gfn, END, &level));
+	EXPECT_EQ(END, gfn);
+	ASSERT_EQ(0, ept_map(&self->ept, small, 1, leaf_for(small, 1)));
+	ASSERT_EQ(0, ept_map(&self->ept, large_gfn, 2, leaf_for(large_gfn, 1)));
+	for (u64 from = small; from; from /= 2) {
+		gfn = from;
+		EXPECT_NE(NULL, ept_next(&self->ept, &gfn, END, &level));
+		EXPECT_EQ(small, gfn);
+		EXPECT_EQ(1, level);
+	}
+	gfn = small + 1;
+	EXPECT_NE(NULL, ept_next(&self->ept, &gfn, END, &level));
+	EXPECT_EQ(large_gfn, gfn);
+	EXPECT_EQ(2, level);
+	gfn = large_gfn + 3;
+	EXPECT_NE(NULL, ept_next(&self->ept, &gfn, END, &level));
+	EXPECT_EQ(large_gfn + 3, gfn);
+	gfn = ept_behind(gfn, level);
+	EXPECT_EQ(large_gfn + MB2, gfn);
+	EXPECT_EQ(NULL, ept_next(&self->ept, &gfn, gfn + 100, &level));
+	gfn = 0;
+	EXPECT_EQ(NULL, ept_next(&self->ept, &gfn, small, &level));
+	EXPECT_EQ(small, gfn);
+}
+
 TEST_F(ept, nothing_is_found_in_none)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(edges); i++)

@@ -14,9 +14,9 @@
 #include <linux/kvm.h>
 
 #include "arch/x86/events.h"
-#include "arch/x86/run.h"
 #include "arch/x86/types.h"
 
+#define DF_RUN_H
 #define DF_TRACE_H
 #define DF_VCPU_H
 #define DF_VM_H
@@ -32,6 +32,10 @@ struct df_vcpu {
 	struct kvm_run *run;
 	struct df_vcpu_arch arch;
 };
+
+/* What an exit may lead to, as run.h has it. */
+enum { DF_TO_MIDDLE = 2 };
+int exit_to_user(struct df_vcpu *vcpu, u32 reason);
 
 /* The fields of the VMCS, and the CPU's own MSRs, are what a test puts there. */
 static u64 unit_fields[0x8000], unit_host_msr;
@@ -65,19 +69,19 @@ int events_gp(struct df_vcpu_arch *arch)
 	return 1;
 }
 
-void exit_skip(struct df_vcpu_arch *arch)
+static inline void exit_skip(struct df_vcpu_arch *arch)
 {
 	(void)arch;
 	unit_skips++;
 }
 
-int run_vmcs_begin(struct df_vcpu_arch *arch)
+static inline int run_vmcs_begin(struct df_vcpu_arch *arch)
 {
 	(void)arch;
 	return 0;
 }
 
-void run_vmcs_end(void)
+static inline void run_vmcs_end(void)
 {
 }
 
