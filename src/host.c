@@ -10,7 +10,9 @@
 #include <linux/reboot.h>
 #include <linux/suspend.h>
 #include <asm/gsseg.h>
+#include <asm/mce.h>
 #include <asm/perf_event.h>
+#include <asm/ptrace.h>
 #include <asm/reboot.h>
 #include <asm/tlbflush.h>
 
@@ -49,6 +51,18 @@ int df_host_do_pending_work(void)
 	static struct kvm_vcpu nobody = { .run = &run };
 
 	return xfer_to_guest_mode_handle_work(&nobody);
+}
+
+void df_host_machine_check(void)
+{
+	/* A host without it takes the exception as it comes. */
+#ifdef CONFIG_X86_MCE
+	struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
+
+	do_machine_check(&regs);
+#else
+	asm volatile("int $18");
+#endif
 }
 
 void df_host_load_gs(u16 selector)

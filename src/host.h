@@ -81,6 +81,16 @@ static inline void df_host_guest_ran(void)
 #endif
 }
 
+/**
+ * df_host_machine_check() - #MC, which an exit has taken, is the host's
+ *
+ * As if user space had met it: what the guest was about to read is the VMM's
+ * memory, and no reason to panic.
+ *
+ * Context: Interrupts off.
+ */
+void df_host_machine_check(void);
+
 /** df_host_load_gs() - the user's GS selector, for kernel mode. Context: Preemption off. */
 void df_host_load_gs(u16 selector);
 

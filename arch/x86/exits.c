@@ -7,8 +7,6 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <asm/cpu.h>
-#include <asm/mce.h>
-#include <asm/ptrace.h>
 #include <asm/trapnr.h>
 #include <asm/vmx.h>
 
@@ -18,6 +16,7 @@
 #include "emulate/access.h"
 #include "events.h"
 #include "fpu.h"
+#include "host.h"
 #include "mapping.h"
 #include "memory.h"
 #include "msr.h"
@@ -170,24 +169,13 @@ static void host_interrupt(struct df_vcpu_arch *arch)
 }
 
 /*
- * As if user space had met it: what the guest was about to read is the VMM's
- * memory, and no reason to panic.
- */
-void exit_machine_check(void)
-{
-	struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
-
-	do_machine_check(&regs);
-}
-
-/*
  * The exit has taken it, and here it is raised again; an NMI with NMIs blocked,
  * as in its handler, until the IRET.
  */
 static void host_exception(void)
 {
 	if ((vmcs_read(VM_EXIT_INTR_INFO) & INTR_INFO_VECTOR_MASK) == X86_TRAP_MC)
-		exit_machine_check();
+		df_host_machine_check();
 	else
 		asm volatile("int $2");
 }

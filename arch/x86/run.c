@@ -179,7 +179,7 @@ static int fail_entry(struct df_vcpu *vcpu, u64 reason)
 		arch->inject_info = 0;
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 	if ((u16)reason == EXIT_REASON_MCE_DURING_VMENTRY)
-		exit_machine_check();
+		df_host_machine_check();
 	vcpu->run->fail_entry.hardware_entry_failure_reason = reason;
 	vcpu->run->fail_entry.cpu = raw_smp_processor_id();
 	return exit_to_user(vcpu, KVM_EXIT_FAIL_ENTRY);

@@ -67,9 +67,6 @@ static inline void exit_skip(struct df_vcpu_arch *arch)
 		debug_step(arch);
 }
 
-/** exit_machine_check() - #MC, which an exit has taken, is the host's; interrupts off. */
-void exit_machine_check(void);
-
 /** exit_to_user() - leave KVM_RUN with this KVM_EXIT_*. */
 static inline int exit_to_user(struct df_vcpu *vcpu, u32 reason)
 {

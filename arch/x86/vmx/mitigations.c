@@ -15,7 +15,10 @@ DEFINE_STATIC_KEY_FALSE(vmx_flushes_l1d);
 /* The host's own l1tf= and mitigations= say whether; the CPU may say that it does it itself. */
 static bool must_flush_l1d(void)
 {
-	if (!boot_cpu_has_bug(X86_BUG_L1TF) || l1tf_mitigation == L1TF_MITIGATION_OFF)
+	if (!boot_cpu_has_bug(X86_BUG_L1TF))
+		return false;
+	/* Exported for KVM; a host without KVM is taken to want it. */
+	if (IS_ENABLED(CONFIG_KVM_INTEL) && l1tf_mitigation == L1TF_MITIGATION_OFF)
 		return false;
 	return !(boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES) &&
 		 read_msr_or_0(MSR_IA32_ARCH_CAPABILITIES) & ARCH_CAP_SKIP_VMENTRY_L1DFLUSH);
