@@ -80,7 +80,7 @@ static int follow(struct vm_area_struct *vma, unsigned long address, unsigned lo
 		return err;
 	*pfn = args.pfn;
 	*writable = args.writable;
-	*cached = page_is_ram(args.pfn) && !(pgprot_val(args.pgprot) & _PAGE_CACHE_MASK);
+	*cached = page_is_ram(args.pfn) && !(pgprot_val(args.pgprot) & (_PAGE_PWT | _PAGE_PCD));
 	follow_pfnmap_end(&args);
 	return 0;
 }

@@ -212,6 +212,15 @@ static int handle_cr8(struct df_vcpu *vcpu, bool read, u64 *gpr)
 	return arch->cr8 < before ? exit_to_user(vcpu, KVM_EXIT_SET_TPR) : DF_RESUME;
 }
 
+/* Process contexts begin in long mode, and with none. */
+static bool may_write_cr4(const struct df_vcpu_arch *arch, u64 value, u64 old, u64 efer)
+{
+	if (!state_cr4_valid(arch, value) || (efer & EFER_LMA && !(value & X86_CR4_PAE)))
+		return false;
+	return !(value & ~old & X86_CR4_PCIDE) ||
+	       (efer & EFER_LMA && !(vmcs_read(GUEST_CR3) & X86_CR3_PCID_MASK));
+}
+
 /* What MOV to CR0 or CR4 faults on in the mode that the vCPU is in; the VMCS current. */
 static bool may_write_cr(const struct df_vcpu_arch *arch, int cr, u64 value)
 {
@@ -219,13 +228,18 @@ static bool may_write_cr(const struct df_vcpu_arch *arch, int cr, u64 value)
 	bool wide = vmcs_read(GUEST_CS_AR_BYTES) & VMX_AR_L_MASK;
 
 	if (cr == 4)
-		return state_cr4_valid(arch, value) && (value & X86_CR4_PAE || !(efer & EFER_LMA));
+		return may_write_cr4(arch, value, cr4, efer);
 	if (!state_cr0_valid(value))
 		return false;
 	if (!(value & X86_CR0_PG))
 		return !(efer & EFER_LMA && wide) && !(cr4 & X86_CR4_PCIDE);
 	return !(efer & EFER_LME) || efer & EFER_LMA || (cr4 & X86_CR4_PAE && !wide);
 }
+
+/* Bits that a translation hangs on: the CPU would forget what it remembers. */
+#define CR0_PAGING	(X86_CR0_PG | X86_CR0_WP)
+#define CR4_PAGING	(X86_CR4_PGE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PCIDE | \
+			 X86_CR4_SMEP | X86_CR4_SMAP)
 
 /* Returns the old value. */
 static u64 write_cr(struct df_vcpu_arch *arch, int cr, u64 value)
@@ -237,10 +251,9 @@ static u64 write_cr(struct df_vcpu_arch *arch, int cr, u64 value)
 	} else {
 		state_set_cr0(value);
 		state_set_efer(vmcs_read(GUEST_IA32_EFER));
-		/* Without paging a translation is another one. */
-		if ((old ^ value) & X86_CR0_PG)
-			vmx_invvpid_context(arch->vpid);
 	}
+	if ((old ^ value) & (cr ? CR4_PAGING : CR0_PAGING))
+		vmx_invvpid_context(arch->vpid);
 	return old;
 }
 

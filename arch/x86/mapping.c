@@ -165,15 +165,12 @@ static u64 *split_to_page(struct df_ept *ept, u64 gfn)
 	return entry;
 }
 
-/* Device memory never is. */
 static int make_executable(struct df_ept *ept, u64 gfn)
 {
 	u64 *entry = split_to_page(ept, gfn);
 
-	if (IS_ERR(entry))
-		return PTR_ERR(entry);
-	if (*entry & EPT_DEVICE)
-		return -EFAULT;
+	if (IS_ERR_OR_NULL(entry))
+		return PTR_ERR_OR_ZERO(entry);
 	set_mask_bits(entry, 0, VMX_EPT_EXECUTABLE_MASK);
 	return true;
 }
@@ -182,23 +179,25 @@ static int make_executable(struct df_ept *ept, u64 gfn)
  * The page is there: another vCPU was faster, or, where the CPU keeps no log of
  * its own, this is the write that is waited for; or code in a large page.
  *
- * Return: true, false if it has to be mapped (anew), or -ENOMEM.
+ * Return: true, false if it has to be mapped (anew), -ENOMEM, or -EFAULT for
+ * code in device memory.
  */
 static int is_mapped(struct df_vm *vm, u64 gfn, bool write, bool fetch)
 {
+	u64 *entry, leaf;
 	int level;
-	u64 *entry;
 
 	guard(mutex)(&vm->arch.ept.lock);
 	entry = ept_lookup(&vm->arch.ept, gfn, &level);
-	if (!entry)
+	leaf = entry ? READ_ONCE(*entry) : 0;
+	if (!leaf)
 		return false;
-	if (fetch && !(*entry & VMX_EPT_EXECUTABLE_MASK))
+	/* It may go at any time, and is never changed here; its owner may let the user write by now. */
+	if (leaf & EPT_DEVICE)
+		return fetch ? -EFAULT : !write || leaf & VMX_EPT_WRITABLE_MASK;
+	if (fetch && !(leaf & VMX_EPT_EXECUTABLE_MASK))
 		return make_executable(&vm->arch.ept, gfn);
-	if (write && !(*entry & VMX_EPT_WRITABLE_MASK)) {
-		/* Its owner may let the user write by now. */
-		if (*entry & EPT_DEVICE)
-			return false;
+	if (write && !(leaf & VMX_EPT_WRITABLE_MASK)) {
 		set_mask_bits(entry, 0, VMX_EPT_WRITABLE_MASK);
 		df_dirty_mark(vm, gfn);
 	}

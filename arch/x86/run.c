@@ -125,6 +125,10 @@ static void read_exit(struct df_vcpu *vcpu)
 	struct vmx_exit *exit = &arch->exit;
 
 	exit->reason = vmcs_read(VM_EXIT_REASON);
+	/* Of an entry that failed the rest is not written. */
+	if (unlikely(exit->reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
+		return;
+	arch->launched = true;
 	exit->idt_info = vmcs_read(IDT_VECTORING_INFO_FIELD);
 	exit->insn_len = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
 	arch->rip = vmcs_read(GUEST_RIP);
@@ -154,8 +158,6 @@ static void read_rest_of_exit(struct df_vcpu_arch *arch)
 	exit->insn_info = vmcs_read(VMX_INSTRUCTION_INFO);
 	exit->linear = vmcs_read(GUEST_LINEAR_ADDRESS);
 	exit->gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
-	arch->regs[DF_RSP] = vmcs_read(GUEST_RSP);
-
 	if (exit->idt_info & VECTORING_INFO_VALID_MASK)
 		return;
 	if (exit->reason == EXIT_REASON_EXCEPTION_NMI)
@@ -248,6 +250,12 @@ static noinstr int enter(struct df_vcpu_arch *arch)
 	return ret;
 }
 
+/* An NMI in the ring sets it to the host's value: entry and exit have it right. */
+static bool is_switched(const struct perf_guest_switch_msr *msr)
+{
+	return msr->msr == MSR_CORE_PERF_GLOBAL_CTRL && vmcs_switches_counters();
+}
+
 /*
  * The host's counters that do not count guests stand still; a PEBS record would
  * be written through the guest's page tables.
@@ -262,32 +270,45 @@ static struct perf_guest_switch_msr *pause_counters(int *nr)
 	msrs = perf_guest_get_msrs(nr, NULL);
 	if (!msrs)
 		*nr = 0;
-	for (int i = 0; i < *nr; i++)
-		if (msrs[i].guest != msrs[i].host)
+	for (int i = 0; i < *nr; i++) {
+		if (is_switched(&msrs[i]))
+			vmcs_switch_counters(msrs[i].guest, msrs[i].host);
+		else if (msrs[i].guest != msrs[i].host)
 			wrmsrl(msrs[i].msr, msrs[i].guest);
+	}
 	return msrs;
 }
 
 static void resume_counters(const struct perf_guest_switch_msr *msrs, int nr)
 {
 	while (nr--)
-		if (msrs[nr].guest != msrs[nr].host)
+		if (!is_switched(&msrs[nr]) && msrs[nr].guest != msrs[nr].host)
 			wrmsrl(msrs[nr].msr, msrs[nr].host);
 }
 
-/* With what interrupts, which are off, must not find: the guest's FPU and CR2. */
+/* With what interrupts, which are off, must not find: the guest's FPU, CR2, breakpoints. */
 static int enter_apart(struct df_vcpu_arch *arch)
 {
+	u64 debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
 	struct perf_guest_switch_msr *msrs;
 	int ret, nr;
 
 	msrs = pause_counters(&nr);
+	if (unlikely(debug_has_breakpoints(arch)))
+		debug_load(arch);
 	if (native_read_cr2() != arch->cr2)
 		native_write_cr2(arch->cr2);
 	fpu_in(arch);
+	/* Last: what was just stored is the host's. */
+	vmx_flush_l1d();
 	ret = enter(arch);
-	fpu_out(arch);
 	arch->cr2 = native_read_cr2();
+	fpu_out(arch);
+	/* An exit clears DEBUGCTL and DR7; the host's own breakpoints are in a variable. */
+	if (unlikely(debugctl))
+		wrmsrl(MSR_IA32_DEBUGCTLMSR, debugctl);
+	if (unlikely(hw_breakpoint_active()))
+		hw_breakpoint_restore();
 	resume_counters(msrs, nr);
 	return ret;
 }
@@ -297,7 +318,7 @@ static int enter_apart(struct df_vcpu_arch *arch)
  *
  * Return: DF_RESUME with the exit read, DF_TO_USER, or -EAGAIN if the host has work to do first.
  */
-static int inner_ring(struct df_vcpu *vcpu)
+static int enter_and_stay(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 
@@ -306,7 +327,6 @@ static int inner_ring(struct df_vcpu *vcpu)
 		int ret;
 
 		prepare_entry(vcpu);
-		vmx_flush_l1d();
 		ret = enter_apart(arch);
 		if (unlikely(ret < 0))
 			return fail_entry(vcpu, ret == -1 ? vmcs_read(VM_INSTRUCTION_ERROR) : 0);
@@ -314,11 +334,8 @@ static int inner_ring(struct df_vcpu *vcpu)
 			ret = handle_exit(vcpu);
 		if (unlikely(ret == DF_NO_ENTRY))
 			return fail_entry(vcpu, arch->exit.reason);
-		arch->launched = true;
-		if (ret == DF_TO_USER) {
-			arch->regs[DF_RSP] = vmcs_read(GUEST_RSP);
+		if (ret == DF_TO_USER)
 			return ret;
-		}
 		if (ret == DF_TO_MIDDLE) {
 			read_rest_of_exit(arch);
 			return DF_RESUME;
@@ -327,6 +344,17 @@ static int inner_ring(struct df_vcpu *vcpu)
 			exit_handle_host(arch);
 	}
 	return -EAGAIN;
+}
+
+/* However it ends, the registers are there for others to look at. */
+static int inner_ring(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	int ret = enter_and_stay(vcpu);
+
+	if (!(arch->dirty & DF_DIRTY_RSP))
+		arch->regs[DF_RSP] = vmcs_read(GUEST_RSP);
+	return ret;
 }
 
 static int enter_guest(struct df_vcpu *vcpu)

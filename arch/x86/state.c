@@ -173,9 +173,6 @@ void state_guest_in(struct df_vcpu_arch *arch)
 	msrs_in(arch);
 	state_host_cr4(arch);
 	vmcs_write(HOST_CR3, __native_read_cr3());
-	arch->host_debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
-	if (unlikely(debug_has_breakpoints(arch)))
-		debug_load(arch);
 }
 
 void state_guest_out(struct df_vcpu_arch *arch)
@@ -183,11 +180,6 @@ void state_guest_out(struct df_vcpu_arch *arch)
 	/* Before the user's GS, whose base is loaded through the same MSR. */
 	msrs_out(arch);
 	segments_out(arch);
-	/* An exit clears DEBUGCTL and DR7; the host's own breakpoints are in a variable. */
-	if (unlikely(arch->host_debugctl))
-		set_msr(MSR_IA32_DEBUGCTLMSR, arch->host_debugctl);
-	if (hw_breakpoint_active())
-		hw_breakpoint_restore();
 }
 
 /* ---- control registers, the VMCS current --------------------------------- */
@@ -410,8 +402,6 @@ void state_set_regs(struct df_vcpu *vcpu, const struct kvm_regs *regs)
 	vcpu->arch.rip = regs->rip;
 	vcpu->arch.rflags = regs->rflags | X86_EFLAGS_FIXED;
 	vcpu->arch.dirty = DF_DIRTY_ALL;
-	/* As KVM: an event that was on its way is forgotten. */
-	vcpu->arch.inject_info = 0;
 }
 
 /* Of a VMCS segment (SDM, "Format of Access Rights"); <asm/vmx.h> has the rest. */

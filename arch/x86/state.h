@@ -74,7 +74,7 @@ void state_follow_cpuid(struct df_vcpu_arch *arch);
 int state_init(void);
 
 /**
- * state_guest_in() - the CPU gets the guest's MSRs and debug registers
+ * state_guest_in() - the CPU gets the guest's MSRs
  *
  * Context: Preemption off, interrupts on, the VMCS current. Until
  * state_guest_out() nothing but exits may happen on this CPU.

@@ -133,7 +133,7 @@ struct df_vcpu_arch {
 	u64 host_msrs[DF_NR_MSRS];
 	u64 stored_msrs[DF_NR_STORED];
 	u16 host_ds, host_es, host_fs, host_gs, host_ldt;
-	u64 host_fs_base, host_cr4, host_debugctl;
+	u64 host_fs_base, host_cr4;
 	struct desc_ptr host_gdt;
 
 	u64 cr4_guest;			/* what the guest may set in CR4 */

@@ -31,10 +31,11 @@ DEFINE_PER_CPU(struct vmx_region *, vmx_current);
 /* How long VMX stays on after the last VM. */
 #define LEAVE_DELAY	(HZ / 10)
 
-/* Guards @users and @is_on; taken inside cpus_read_lock(). */
+/* Guards @users, @is_on and @has_left; taken inside cpus_read_lock(). */
 static DEFINE_MUTEX(users_lock);
 static unsigned int users;
 static bool is_on;
+static bool has_left;
 
 static atomic_t active = ATOMIC_INIT(0);
 
@@ -128,12 +129,30 @@ static void emergency_leave(void)
 	vmxoff();
 }
 
-/* The host shuts down, in order: VMs stay, and do not run again. */
+static int leave_here(void *unused)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	cpu_disable();
+	local_irq_restore(flags);
+	return 0;
+}
+
+/*
+ * The host shuts down, in order: VMs stay, and do not run again. Not by an
+ * interrupt, which could come while a VMCS is in use: a worker has its turn only
+ * when the vCPU's thread has given way.
+ */
 static void leave_for_good(void)
 {
+	int cpu;
+
 	guard(cpus_read_lock)();
-	guard(mutex)(&users_lock);
-	on_each_cpu(disable_this, NULL, 1);
+	scoped_guard(mutex, &users_lock)
+		has_left = true;
+	for_each_online_cpu(cpu)
+		smp_call_on_cpu(cpu, leave_here, NULL, false);
 }
 
 static int alloc_regions(const struct vmx_capabilities *caps)
@@ -182,6 +201,8 @@ int vmx_get(const struct vmx_capabilities *caps)
 
 	guard(cpus_read_lock)();
 	guard(mutex)(&users_lock);
+	if (has_left)
+		return -EBUSY;
 	if (!is_on)
 		err = enable_all(caps);
 	if (!err) {
@@ -228,7 +249,7 @@ int vmx_cpu_online(const struct vmx_capabilities *caps)
 	unsigned long flags;
 	int err;
 
-	if (!is_on)
+	if (!is_on || has_left)
 		return 0;
 	this_cpu_write(vmx_cpu.region, vmx_region_alloc(numa_node_id(), caps));
 	if (!this_cpu_read(vmx_cpu.region))

@@ -59,6 +59,7 @@ SYM_FUNC_START(vmx_enter)
 	push	%rdi
 
 	mov	$VMCS_HOST_RSP, %edx
+.Lhost_rsp:
 	vmwrite	%rsp, %rdx
 
 	/* CF tells VMRESUME from VMLAUNCH; neither MOV nor VERW changes it. */
@@ -96,6 +97,7 @@ SYM_FUNC_START(vmx_enter)
 	vmlaunch
 	jmp	.Lvmfail
 
+	_ASM_EXTABLE(.Lhost_rsp, .Lfault)
 	_ASM_EXTABLE(.Lresume, .Lfault)
 	_ASM_EXTABLE(.Llaunch, .Lfault)
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/bitops.h>
 #include <asm/desc.h>
+#include <asm/cpufeature.h>
 #include <asm/msr.h>
+#include <asm/perf_event.h>
 #include <asm/segment.h>
 #include <asm/trapnr.h>
 
@@ -42,12 +44,24 @@
 static struct {
 	u32 pin, primary, secondary, exit, entry;
 	u32 secondary_allowed;
+	bool switches_counters;
 } controls;
 
 /* Low half: bits that must be 1. High half: bits that may be. */
 static u32 resolve(u64 capability, u32 want)
 {
 	return (want | (u32)capability) & (u32)(capability >> 32);
+}
+
+/* perf, if it drives the counters, names the MSRs that it wants switched. */
+static bool has_counters(void)
+{
+	struct perf_guest_switch_msr *msrs;
+	int nr = 0;
+
+	guard(preempt)();
+	msrs = perf_guest_get_msrs(&nr, NULL);
+	return msrs && nr && msrs[0].msr == MSR_CORE_PERF_GLOBAL_CTRL;
 }
 
 void vmcs_resolve_controls(const struct vmx_capabilities *caps)
@@ -58,6 +72,27 @@ void vmcs_resolve_controls(const struct vmx_capabilities *caps)
 	controls.secondary = resolve(caps->msr[VMX_CAP_SECONDARY], WANT_SECONDARY);
 	controls.exit = resolve(caps->msr[VMX_CAP_EXIT], WANT_EXIT);
 	controls.entry = resolve(caps->msr[VMX_CAP_ENTRY], WANT_ENTRY);
+
+	/* Both or none, and only where the host's perf says what to load. */
+	controls.switches_counters = boot_cpu_has(X86_FEATURE_ARCH_PERFMON) &&
+		caps->msr[VMX_CAP_ENTRY] >> 32 & VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL &&
+		caps->msr[VMX_CAP_EXIT] >> 32 & VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL &&
+		has_counters();
+	if (controls.switches_counters) {
+		controls.entry |= VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL;
+		controls.exit |= VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL;
+	}
+}
+
+bool vmcs_switches_counters(void)
+{
+	return controls.switches_counters;
+}
+
+void vmcs_switch_counters(u64 guest, u64 host)
+{
+	vmcs_write(GUEST_IA32_PERF_GLOBAL_CTRL, guest);
+	vmcs_write(HOST_IA32_PERF_GLOBAL_CTRL, host);
 }
 
 bool vmcs_can(u32 secondary)

@@ -26,6 +26,12 @@ void vmcs_follow_cpuid(const struct df_vcpu_arch *arch);
 /** vmcs_host_on_cpu() - the host state that differs from CPU to CPU; preemption off. */
 void vmcs_host_on_cpu(void);
 
+/** vmcs_switches_counters() - do entries and exits load IA32_PERF_GLOBAL_CTRL? */
+bool vmcs_switches_counters(void);
+
+/** vmcs_switch_counters() - what they load; of the current VMCS. */
+void vmcs_switch_counters(u64 guest, u64 host);
+
 /** vmcs_can() - does this host have one of the secondary controls? */
 bool vmcs_can(u32 secondary);
 
