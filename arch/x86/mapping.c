@@ -192,7 +192,7 @@ static int is_mapped(struct df_vm *vm, u64 gfn, bool write, bool fetch)
 	leaf = entry ? READ_ONCE(*entry) : 0;
 	if (!leaf)
 		return false;
-	/* It may go at any time, and is never changed here; its owner may let the user write by now. */
+	/* May go at any time, and is not changed here. Its owner may let the user write by now. */
 	if (leaf & EPT_DEVICE)
 		return fetch ? -EFAULT : !write || leaf & VMX_EPT_WRITABLE_MASK;
 	if (fetch && !(leaf & VMX_EPT_EXECUTABLE_MASK))

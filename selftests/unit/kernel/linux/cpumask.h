@@ -4,7 +4,7 @@
 #define UNIT_KERNEL_CPUMASK_H
 
 struct cpumask {
-	unsigned long bits[1];
+	unsigned long bits[2];
 };
 
 #endif
