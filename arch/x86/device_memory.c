@@ -15,9 +15,6 @@
 #include "vm.h"
 #include "vmx/operation.h"
 
-#define EPT_UC		0ULL
-#define EPT_WB		6ULL
-
 /**
  * struct df_device_memory - of a slot that has device memory
  * @notifier: of the slot's part of the user's address space

@@ -20,6 +20,10 @@
 #define EPT_ADDR_MASK	GENMASK_ULL(51, 12)
 #define EPT_LARGE	BIT_ULL(7)
 
+/* Memory types, to be shifted to where a leaf has them. */
+#define EPT_UC		0ULL
+#define EPT_WB		6ULL
+
 /* Bits that the CPU ignores: no page of the kernel's; once dirty. */
 #define EPT_DEVICE	BIT_ULL(52)
 #define EPT_WAS_DIRTY	BIT_ULL(53)

@@ -18,7 +18,6 @@
 #include "fpu.h"
 #include "host.h"
 #include "mapping.h"
-#include "memory.h"
 #include "msr.h"
 #include "run.h"
 #include "state.h"
@@ -51,7 +50,8 @@ static int internal_error(struct df_vcpu *vcpu, u32 suberror)
 	return exit_to_user(vcpu, KVM_EXIT_INTERNAL_ERROR);
 }
 
-int exit_unexpected(struct df_vcpu *vcpu)
+/* Leaves KVM_RUN with all that is known of an exit that should not be. */
+static int unexpected(struct df_vcpu *vcpu)
 {
 	return internal_error(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON);
 }
@@ -270,7 +270,7 @@ static int handle_cr(struct df_vcpu *vcpu)
 	if (cr == 8)
 		return handle_cr8(vcpu, type == 1, gpr);
 	if (type != 0 || (cr != 0 && cr != 4))
-		return exit_unexpected(vcpu);
+		return unexpected(vcpu);
 
 	err = run_vmcs_begin(arch);
 	if (err)
@@ -362,7 +362,7 @@ static int handle_exception(struct df_vcpu *vcpu)
 	case EXCEPTION(X86_TRAP_AC):
 		return handle_ac(vcpu);
 	default:
-		return exit_unexpected(vcpu);
+		return unexpected(vcpu);
 	}
 }
 
@@ -415,6 +415,6 @@ int exit_handle(struct df_vcpu *vcpu)
 	case EXIT_REASON_RDSEED:
 		return events_exception(arch, X86_TRAP_UD);
 	default:
-		return exit_unexpected(vcpu);
+		return unexpected(vcpu);
 	}
 }

@@ -126,7 +126,7 @@ static long get_sregs(struct df_vcpu *vcpu, void *arg)
 		return err;
 	memset(sregs, 0, sizeof(*sregs));
 	memcpy(sregs, &full, SREGS_COMMON);
-	if (events.interrupt.injected && !events.interrupt.soft)
+	if (events.interrupt.injected)
 		__set_bit(events.interrupt.nr, (unsigned long *)sregs->interrupt_bitmap);
 	return 0;
 }

@@ -16,7 +16,6 @@
 #include "vmx/mitigations.h"
 #include "vmx/operation.h"
 
-#define EPT_WB		6ULL
 #define RAM_FLAGS	(EPT_WB << VMX_EPT_MT_EPTE_SHIFT | VMX_EPT_IPAT_BIT | \
 			 VMX_EPT_READABLE_MASK | VMX_EPT_EXECUTABLE_MASK)
 

@@ -65,6 +65,13 @@ struct row {
 	u8 need;
 };
 
+/* Where a range is, and its type; which bits of an address count, and whether at all. */
+#define VARIABLE_MTRR(n)								\
+	{ MTRRphysBase_MSR(n), STORED, MTRR_BASE, 0,					\
+	  DF_STORED_MTRR_VARIABLE + 2 * (n), 0xff },					\
+	{ MTRRphysMask_MSR(n), STORED, MTRR_MASK, 0,					\
+	  DF_STORED_MTRR_VARIABLE + 2 * (n) + 1, BIT(11) }
+
 /* Each with its reason. */
 static const struct row rows[] = {
 	{ MSR_IA32_TSC, COMPUTED, ANY, LISTED },
@@ -92,23 +99,9 @@ static const struct row rows[] = {
 	/* Branch tracing: not there; Linux turns it off. */
 	{ MSR_IA32_DEBUGCTLMSR, STORED, BY_MASK, LISTED, DF_STORED_DEBUGCTL, 0 },
 	{ MSR_IA32_POWER_CTL, STORED, ANY, LISTED, DF_STORED_POWER_CTL },
-	/* Memory types again: where a range is, and its type; which bits count, and whether. */
-	{ MTRRphysBase_MSR(0), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 0, 0xff },
-	{ MTRRphysMask_MSR(0), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 1, BIT(11) },
-	{ MTRRphysBase_MSR(1), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 2, 0xff },
-	{ MTRRphysMask_MSR(1), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 3, BIT(11) },
-	{ MTRRphysBase_MSR(2), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 4, 0xff },
-	{ MTRRphysMask_MSR(2), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 5, BIT(11) },
-	{ MTRRphysBase_MSR(3), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 6, 0xff },
-	{ MTRRphysMask_MSR(3), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 7, BIT(11) },
-	{ MTRRphysBase_MSR(4), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 8, 0xff },
-	{ MTRRphysMask_MSR(4), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 9, BIT(11) },
-	{ MTRRphysBase_MSR(5), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 10, 0xff },
-	{ MTRRphysMask_MSR(5), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 11, BIT(11) },
-	{ MTRRphysBase_MSR(6), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 12, 0xff },
-	{ MTRRphysMask_MSR(6), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 13, BIT(11) },
-	{ MTRRphysBase_MSR(7), STORED, MTRR_BASE, 0, DF_STORED_MTRR_VARIABLE + 14, 0xff },
-	{ MTRRphysMask_MSR(7), STORED, MTRR_MASK, 0, DF_STORED_MTRR_VARIABLE + 15, BIT(11) },
+	/* Memory types again. */
+	VARIABLE_MTRR(0), VARIABLE_MTRR(1), VARIABLE_MTRR(2), VARIABLE_MTRR(3),
+	VARIABLE_MTRR(4), VARIABLE_MTRR(5), VARIABLE_MTRR(6), VARIABLE_MTRR(7),
 	{ MSR_MTRRfix64K_00000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 0 },
 	{ MSR_MTRRfix16K_80000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 1 },
 	{ MSR_MTRRfix16K_A0000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 2 },
@@ -316,7 +309,7 @@ static int compute_set(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 	}
 }
 
-/* A field of the VMCS; writes its value, or reads it if @write is NULL. */
+/* A field of the VMCS, which takes *@value or gives it. */
 static int access_field(struct df_vcpu_arch *arch, u32 field, u64 *value, bool write)
 {
 	int err = run_vmcs_begin(arch);

@@ -14,7 +14,6 @@
 
 #include "arch.h"
 #include "debug.h"
-#include "dirty.h"
 #include "events.h"
 #include "fpu.h"
 #include "host.h"
@@ -156,7 +155,6 @@ static void read_rest_of_exit(struct df_vcpu_arch *arch)
 	exit->intr_info = vmcs_read(VM_EXIT_INTR_INFO);
 	exit->intr_error = vmcs_read(VM_EXIT_INTR_ERROR_CODE);
 	exit->insn_info = vmcs_read(VMX_INSTRUCTION_INFO);
-	exit->linear = vmcs_read(GUEST_LINEAR_ADDRESS);
 	exit->gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
 	if (exit->idt_info & VECTORING_INFO_VALID_MASK)
 		return;

@@ -84,7 +84,4 @@ static inline int exit_to_user(struct df_vcpu *vcpu, u32 reason)
 /** exit_pio() - leave KVM_RUN for one element of port I/O; its data is in place. */
 int exit_pio(struct df_vcpu *vcpu, u64 qualification);
 
-/** exit_unexpected() - leave KVM_RUN with all that is known of an exit that should not be. */
-int exit_unexpected(struct df_vcpu *vcpu);
-
 #endif

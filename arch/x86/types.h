@@ -63,7 +63,6 @@ struct vmx_exit {
 	u32 idt_info;
 	u32 idt_error;
 	u64 qualification;
-	u64 linear;
 	u64 gpa;
 };
 
