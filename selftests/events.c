@@ -9,6 +9,7 @@
 
 #include "kselftest_harness.h"
 #include "guest.h"
+#include "vcpu-ioctl.h"
 
 GUEST_ASM(code_hlt, 64, "hlt\n hlt\n hlt");
 GUEST_ASM(code_step, 64,
@@ -51,15 +52,6 @@ FIXTURE_TEARDOWN(events)
 		ASSERT_EQ(0, guest_create(&self->g, code, GUEST_SIZE(code))); \
 		guest_to_long_mode(&self->g);                                 \
 		guest_catch(&self->g);                                        \
-	} while (0)
-
-#define VCPU(cmd, arg) ioctl(self->g.vcpu, cmd, arg)
-#define OK(cmd, arg) ASSERT_EQ(0, VCPU(cmd, arg))
-#define REFUSED(error, cmd, arg)                                               \
-	do {                                                                   \
-		errno = 0;                                                     \
-		EXPECT_EQ(-1, VCPU(cmd, arg));                                 \
-		EXPECT_EQ(error, errno) TH_LOG("line %d: %s", __LINE__, #cmd); \
 	} while (0)
 
 static void set_rflags(struct guest *g, uint64_t rflags)

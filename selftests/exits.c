@@ -8,6 +8,7 @@
 #include <sched.h>
 #include "kselftest_harness.h"
 #include "guest.h"
+#include "vcpu-ioctl.h"
 
 #define DATA 0x3000
 #define DATA32(g, n) (((uint32_t *)((g)->memory + DATA))[n])
@@ -65,9 +66,6 @@ FIXTURE_TEARDOWN(exits)
 		guest_to_long_mode(&self->g); \
 		guest_catch(&self->g);        \
 	} while (0)
-
-#define VCPU(cmd, arg) ioctl(self->g.vcpu, cmd, arg)
-#define OK(cmd, arg) ASSERT_EQ(0, VCPU(cmd, arg))
 
 /* One instruction, and what comes of it. */
 struct instruction {

@@ -15,6 +15,7 @@
 
 #include "kselftest_harness.h"
 #include "guest.h"
+#include "vcpu-ioctl.h"
 
 #define DATA 0x3000
 #define DEVICE 0x1ff000 /* mapped by guest_to_long_mode(), and no memory */
@@ -39,9 +40,6 @@ FIXTURE_TEARDOWN(host)
 		guest_to_long_mode(&self->g);                                 \
 		guest_catch(&self->g);                                        \
 	} while (0)
-
-#define VCPU(cmd, arg) ioctl(self->g.vcpu, cmd, arg)
-#define OK(cmd, arg) ASSERT_EQ(0, VCPU(cmd, arg))
 
 /* --- segments ------------------------------------------------------------- */
 

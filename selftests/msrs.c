@@ -7,6 +7,7 @@
  */
 #include "kselftest_harness.h"
 #include "guest.h"
+#include "vcpu-ioctl.h"
 
 #define MSR_TSC 0x10
 #define MSR_TSC_ADJUST 0x3b
@@ -47,15 +48,6 @@ FIXTURE_TEARDOWN(msrs)
 {
 	guest_destroy(&self->g);
 }
-
-#define VCPU(cmd, arg) ioctl(self->g.vcpu, cmd, arg)
-#define OK(cmd, arg) ASSERT_EQ(0, VCPU(cmd, arg))
-#define REFUSED(error, cmd, arg)                                               \
-	do {                                                                   \
-		errno = 0;                                                     \
-		EXPECT_EQ(-1, VCPU(cmd, arg));                                 \
-		EXPECT_EQ(error, errno) TH_LOG("line %d: %s", __LINE__, #cmd); \
-	} while (0)
 
 struct msrs {
 	struct kvm_msrs head;

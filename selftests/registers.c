@@ -9,6 +9,7 @@
 
 #include "kselftest_harness.h"
 #include "guest.h"
+#include "vcpu-ioctl.h"
 
 /* Results of guest code go here. */
 #define DATA 0x3000
@@ -94,15 +95,6 @@ FIXTURE_TEARDOWN(registers)
 		START(code);                  \
 		guest_to_long_mode(&self->g); \
 		guest_catch(&self->g);        \
-	} while (0)
-
-#define VCPU(cmd, arg) ioctl(self->g.vcpu, cmd, arg)
-#define OK(cmd, arg) ASSERT_EQ(0, VCPU(cmd, arg))
-#define REFUSED(error, cmd, arg)                                               \
-	do {                                                                   \
-		errno = 0;                                                     \
-		EXPECT_EQ(-1, VCPU(cmd, arg));                                 \
-		EXPECT_EQ(error, errno) TH_LOG("line %d: %s", __LINE__, #cmd); \
 	} while (0)
 
 /* All that the device supports, if that has AVX. */
