@@ -13,6 +13,7 @@ struct df_slot;
 struct df_vcpu;
 struct df_vm;
 struct kvm_enable_cap;
+struct msi_msg;
 
 /* What a handler wants next; a negative value is an errno for KVM_RUN. */
 enum { DF_TO_USER, DF_RESUME };
@@ -96,6 +97,33 @@ void df_arch_log_flush(struct df_vm *vm);
 /** df_arch_vcpu_init() - a vCPU in the state that a reset leaves. 0 or -ENOMEM. May sleep. */
 int df_arch_vcpu_init(struct df_vcpu *vcpu);
 void df_arch_vcpu_destroy(struct df_vcpu *vcpu);
+
+/** df_arch_has_irqchip() - are the vCPUs' interrupt controllers in the kernel? */
+bool df_arch_has_irqchip(const struct df_vm *vm);
+
+/**
+ * df_arch_msi() - a message-signalled interrupt reaches a VM
+ *
+ * Context: Any, interrupts on or off; holds no lock for long.
+ * Return: how many vCPUs took it; 0 if there is none that it is for.
+ */
+int df_arch_msi(struct df_vm *vm, const struct msi_msg *msi);
+
+/** df_arch_msi_level() - is its end to be told to whoever raised it? */
+bool df_arch_msi_level(const struct msi_msg *msi);
+
+/** df_arch_msi_vector() - what it is to a vCPU; a negative value if not for that one. */
+int df_arch_msi_vector(const struct df_vcpu *vcpu, const struct msi_msg *msi);
+
+/**
+ * df_arch_eoi_changed() - df_irq_wants_eoi() has other answers now
+ *
+ * vCPUs look at it again before they next enter their guest, and those that run
+ * leave it for that.
+ *
+ * Context: Process context.
+ */
+void df_arch_eoi_changed(struct df_vm *vm);
 
 /** df_arch_active_vcpus() - vCPUs that a CPU has state of (on x86: active VMCSs). */
 int df_arch_active_vcpus(void);

@@ -160,6 +160,7 @@ int df_vcpu_create(struct df_vm *vm, unsigned long id)
 		df_vcpu_free(vcpu);
 		return fd;
 	}
-	vm->vcpus[id] = vcpu;
+	/* Pairs with df_vm_vcpu(). */
+	smp_store_release(&vm->vcpus[id], vcpu);
 	return fd;
 }

@@ -53,4 +53,11 @@ int df_vm_create(void);
 void df_vm_get(struct df_vm *vm);
 void df_vm_put(struct df_vm *vm);
 
+/** df_vm_vcpu() - a vCPU by its index, or NULL; it lives as long as the VM. Context: Any. */
+static inline struct df_vcpu *df_vm_vcpu(const struct df_vm *vm, unsigned int n)
+{
+	/* Pairs with df_vcpu_create(): what is found is initialized. */
+	return smp_load_acquire(&vm->vcpus[n]);
+}
+
 #endif
