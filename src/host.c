@@ -9,12 +9,14 @@
 #include <linux/perf_event.h>
 #include <linux/reboot.h>
 #include <linux/suspend.h>
+#include <linux/timekeeping.h>
 #include <asm/gsseg.h>
 #include <asm/mce.h>
 #include <asm/perf_event.h>
 #include <asm/ptrace.h>
 #include <asm/reboot.h>
 #include <asm/tlbflush.h>
+#include <asm/tsc.h>
 
 #include "host.h"
 
@@ -68,6 +70,19 @@ void df_host_machine_check(void)
 void df_host_load_gs(u16 selector)
 {
 	load_gs_index(selector);
+}
+
+bool df_host_time(u64 *tsc, u64 *real)
+{
+	struct system_time_snapshot now;
+
+	ktime_get_snapshot(&now);
+	*real = ktime_to_ns(now.real);
+	*tsc = now.cycles;
+	if (now.cs_id == CSID_X86_TSC || now.cs_id == CSID_X86_TSC_EARLY)
+		return true;
+	*tsc = rdtsc_ordered();
+	return false;
 }
 
 static int follow(struct vm_area_struct *vma, unsigned long address, unsigned long *pfn,

@@ -127,6 +127,17 @@ void df_host_vmx_end(void);
 int df_host_device_page(struct mm_struct *mm, unsigned long address, bool write,
 			unsigned long *pfn, bool *writable, bool *cached);
 
+/**
+ * df_host_time() - what time it is, and the TSC then
+ * @tsc: filled in: the host's
+ * @real: filled in: CLOCK_REALTIME, in ns
+ *
+ * Context: Any.
+ * Return: whether the host tells its own time by the TSC; if not, the two are
+ * of different moments.
+ */
+bool df_host_time(u64 *tsc, u64 *real);
+
 /** df_host_init() - once, at load. 0 or a negative errno. */
 int df_host_init(void);
 void df_host_exit(void);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/kvm.h>
+#include <linux/kvm_para.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/uaccess.h>
@@ -7,6 +8,7 @@
 #include <asm/processor.h>
 
 #include "arch.h"
+#include "clock.h"
 #include "cpuid.h"
 #include "events.h"
 #include "fpu.h"
@@ -57,6 +59,32 @@ u64 cpuid_xfeatures(const struct df_vcpu_arch *arch)
 	const struct kvm_cpuid_entry2 *e = find(arch, LEAF_XSTATE, 0);
 
 	return e ? (e->eax | (u64)e->edx << 32) & fpu_features() : XFEATURE_MASK_FP;
+}
+
+/* "KVMKVMKVM": its own leaves are where this is, the features in the next one. */
+static const u32 signature[] = { 0x4b4d564b, 0x564b4d56, 0x4d };
+
+#define PV_LEAVES_END	(KVM_CPUID_SIGNATURE + 0x10000)
+#define PV_LEAVES_STEP	0x100
+
+static u32 pv_features(const struct df_vcpu_arch *arch)
+{
+	for (u32 leaf = KVM_CPUID_SIGNATURE; leaf < PV_LEAVES_END; leaf += PV_LEAVES_STEP) {
+		const struct kvm_cpuid_entry2 *e = find(arch, leaf, 0);
+
+		if (!e || e->ebx != signature[0] || e->ecx != signature[1] ||
+		    e->edx != signature[2])
+			continue;
+		e = find(arch, leaf + 1, 0);
+		return e ? e->eax : 0;
+	}
+	return 0;
+}
+
+void cpuid_pv_enforce(struct df_vcpu_arch *arch, bool enforce)
+{
+	arch->pv_enforced = enforce;
+	arch->pv_features = enforce ? pv_features(arch) : ~0U;
 }
 
 /* What is not there is zeroes. */
@@ -151,6 +179,7 @@ int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 	kfree(arch->cpuid);
 	arch->cpuid = entries;
 	arch->nr_cpuid = head.nent;
+	cpuid_pv_enforce(arch, arch->pv_enforced);
 
 	if (run_vmcs_begin(arch))
 		return -EIO;
@@ -178,6 +207,10 @@ int cpuid_get(const struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 	}
 	return 0;
 }
+
+#define PV_CLOCK	(BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_CLOCKSOURCE2) | \
+			 BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT))
+#define PV_FEATURES	(PV_CLOCK | BIT(KVM_FEATURE_NOP_IO_DELAY) | BIT(KVM_FEATURE_POLL_CONTROL))
 
 /*
  * What a guest can have of each leaf, as masks of the CPU's own answer. A bit is
@@ -212,6 +245,9 @@ static const struct supported {
 	{ LEAF_XSTATE, 5, ~0U, ~0U, ~0U, 0 },
 	{ LEAF_XSTATE, 6, ~0U, ~0U, ~0U, 0 },
 	{ LEAF_XSTATE, 7, ~0U, ~0U, ~0U, 0 },
+	/* The highest leaf of KVM's, and its signature. */
+	{ KVM_CPUID_SIGNATURE, 0, ~0U, ~0U, ~0U, ~0U },
+	{ KVM_CPUID_FEATURES, 0, PV_FEATURES, 0, 0, 0 },
 	{ 0x80000000, 0, ~0U, 0, 0, 0 },
 	/* LAHF ABM PREFETCHW; SYSCALL NX 1GB-PAGES RDTSCP LM. */
 	{ 0x80000001, 0, 0, 0, 0x00000121, 0x2c100800 },
@@ -268,6 +304,10 @@ static void mask_by_host(struct kvm_cpuid_entry2 *e)
 	case LEAF_XSTATE:
 		mask_xstate(e);
 		break;
+	case KVM_CPUID_FEATURES:
+		if (!clock_is_offered())
+			e->eax &= ~PV_CLOCK;
+		break;
 	case 0x80000000:
 		e->eax = min_t(u32, e->eax, MAX_EXTENDED_LEAF);
 		break;
@@ -278,11 +318,29 @@ static void mask_by_host(struct kvm_cpuid_entry2 *e)
 	}
 }
 
+/* The CPU's, and ours. */
+static void full_answer(struct kvm_cpuid_entry2 *e)
+{
+	switch (e->function) {
+	case KVM_CPUID_SIGNATURE:
+		e->eax = KVM_CPUID_FEATURES;
+		e->ebx = signature[0];
+		e->ecx = signature[1];
+		e->edx = signature[2];
+		break;
+	case KVM_CPUID_FEATURES:
+		e->eax = ~0U;
+		break;
+	default:
+		cpuid_count(e->function, e->index, &e->eax, &e->ebx, &e->ecx, &e->edx);
+	}
+}
+
 static struct kvm_cpuid_entry2 supported_entry(const struct supported *row)
 {
 	struct kvm_cpuid_entry2 e = { .function = row->leaf, .index = row->subleaf };
 
-	cpuid_count(e.function, e.index, &e.eax, &e.ebx, &e.ecx, &e.edx);
+	full_answer(&e);
 	e.eax &= row->eax;
 	e.ebx &= row->ebx;
 	e.ecx &= row->ecx;

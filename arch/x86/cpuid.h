@@ -2,11 +2,13 @@
 #ifndef DF_CPUID_H
 #define DF_CPUID_H
 
+#include <linux/bits.h>
 #include <linux/types.h>
 #include <asm/processor.h>
 
+#include "types.h"
+
 struct df_vcpu;
-struct df_vcpu_arch;
 struct kvm_cpuid2;
 
 /**
@@ -19,6 +21,15 @@ int cpuid_handle(struct df_vcpu *vcpu);
 /** cpuid_has() - does a vCPU's CPUID have this bit? */
 bool cpuid_has(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf, enum cpuid_regs_idx reg,
 	       unsigned int bit);
+
+/** cpuid_pv_has() - may a vCPU use this of KVM's features, KVM_FEATURE_*? */
+static inline bool cpuid_pv_has(const struct df_vcpu_arch *arch, unsigned int feature)
+{
+	return arch->pv_features & BIT(feature);
+}
+
+/** cpuid_pv_enforce() - KVM_CAP_ENFORCE_PV_FEATURE_CPUID: those of its CPUID, or all. */
+void cpuid_pv_enforce(struct df_vcpu_arch *arch, bool enforce);
 
 /** cpuid_xfeatures() - the bits of XCR0 that a vCPU's CPUID lets it set. */
 u64 cpuid_xfeatures(const struct df_vcpu_arch *arch);

@@ -3,7 +3,6 @@
  * What each exit means. What is not here stops the VM that caused it.
  */
 #include <linux/kvm.h>
-#include <linux/kvm_para.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <asm/cpu.h>
@@ -17,6 +16,7 @@
 #include "events.h"
 #include "fpu.h"
 #include "host.h"
+#include "hypercall.h"
 #include "mapping.h"
 #include "msr.h"
 #include "run.h"
@@ -67,18 +67,6 @@ static noinline int exception(void)
 	default:
 		return DF_TO_MIDDLE;
 	}
-}
-
-/* No hypercall is known yet: KVM's answer to that, in the width of the guest. */
-static noinline int hypercall(struct df_vcpu *vcpu)
-{
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	s64 answer = VMX_AR_DPL(vmcs_read(GUEST_SS_AR_BYTES)) ? -KVM_EPERM : -KVM_ENOSYS;
-	bool wide = vmcs_read(GUEST_CS_AR_BYTES) & VMX_AR_L_MASK;
-
-	arch->regs[DF_RAX] = wide ? answer : (u32)answer;
-	exit_skip(arch);
-	return DF_RESUME;
 }
 
 /* Memory is coherent: INVD would lose the host's, and WBINVD has nothing to do. */
@@ -143,7 +131,7 @@ int exit_handle_inner(struct df_vcpu *vcpu)
 	case EXIT_REASON_EXTERNAL_INTERRUPT:	return DF_TO_HOST;
 	case EXIT_REASON_EXCEPTION_NMI:		return exception();
 	case EXIT_REASON_CPUID:			return cpuid_handle(vcpu);
-	case EXIT_REASON_VMCALL:		return hypercall(vcpu);
+	case EXIT_REASON_VMCALL:		return hypercall_handle_inner(vcpu);
 	case EXIT_REASON_IO_INSTRUCTION:	return inner_io(vcpu);
 	case EXIT_REASON_MSR_READ:		return msr_handle_inner(vcpu, false);
 	case EXIT_REASON_MSR_WRITE:		return msr_handle_inner(vcpu, true);
@@ -389,6 +377,7 @@ int exit_handle(struct df_vcpu *vcpu)
 	case EXIT_REASON_HLT:			return handle_hlt(vcpu);
 	case EXIT_REASON_EPT_VIOLATION:		return handle_ept_violation(vcpu);
 	case EXIT_REASON_CR_ACCESS:		return handle_cr(vcpu);
+	case EXIT_REASON_VMCALL:		return hypercall_handle(vcpu);
 	case EXIT_REASON_DR_ACCESS:		return debug_handle_mov(vcpu);
 	case EXIT_REASON_MSR_READ:		return msr_handle(vcpu, false);
 	case EXIT_REASON_MSR_WRITE:		return msr_handle(vcpu, true);

@@ -10,6 +10,7 @@
 #include <asm/tsc.h>
 
 #include "arch.h"
+#include "clock.h"
 #include "cpuid.h"
 #include "debug.h"
 #include "events.h"
@@ -34,6 +35,9 @@ long df_arch_check_extension(unsigned long capability)
 	case KVM_CAP_VCPU_ATTRIBUTES:
 	case KVM_CAP_SET_GUEST_DEBUG:
 	case KVM_CAP_X86_ROBUST_SINGLESTEP:
+	case KVM_CAP_KVMCLOCK_CTRL:
+	case KVM_CAP_ENABLE_CAP:
+	case KVM_CAP_ENFORCE_PV_FEATURE_CPUID:
 		return 1;
 	case KVM_CAP_TSC_CONTROL:
 		return tsc_can_scale();
@@ -41,6 +45,8 @@ long df_arch_check_extension(unsigned long capability)
 		return tsc_can_scale();
 	case KVM_CAP_XSAVE2:
 		return fpu_xsave_size();
+	case KVM_CAP_ADJUST_CLOCK:
+		return CLOCK_FLAGS;
 	case KVM_CAP_SET_GUEST_DEBUG2:
 		return debug_guest_debug_flags();
 	case KVM_CAP_X86_USER_SPACE_MSR:
@@ -76,6 +82,21 @@ long df_arch_device_ioctl(unsigned int cmd, unsigned long arg)
 	}
 }
 
+static long get_clock(struct df_vm *vm, void __user *user)
+{
+	struct kvm_clock_data data;
+
+	clock_get(vm, &data);
+	return copy_to_user(user, &data, sizeof(data)) ? -EFAULT : 0;
+}
+
+static long set_clock(struct df_vm *vm, void __user *user)
+{
+	struct kvm_clock_data data;
+
+	return copy_from_user(&data, user, sizeof(data)) ? -EFAULT : clock_set(vm, &data);
+}
+
 long df_arch_vm_ioctl(struct df_vm *vm, unsigned int cmd, unsigned long arg)
 {
 	switch (cmd) {
@@ -83,6 +104,10 @@ long df_arch_vm_ioctl(struct df_vm *vm, unsigned int cmd, unsigned long arg)
 		return READ_ONCE(vm->arch.tsc_khz) ?: tsc_khz;
 	case KVM_SET_TSC_KHZ:
 		return tsc_set_default_khz(vm, arg);
+	case KVM_GET_CLOCK:
+		return get_clock(vm, (void __user *)arg);
+	case KVM_SET_CLOCK:
+		return set_clock(vm, (void __user *)arg);
 	default:
 		return -ENOTTY;
 	}
@@ -221,6 +246,16 @@ static long set_mp_state(struct df_vcpu *vcpu, void *arg)
 	return state->mp_state == KVM_MP_STATE_RUNNABLE ? 0 : -EINVAL;
 }
 
+static long enable_cap(struct df_vcpu *vcpu, void *arg)
+{
+	const struct kvm_enable_cap *cap = arg;
+
+	if (cap->flags || cap->cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID)
+		return -EINVAL;
+	cpuid_pv_enforce(&vcpu->arch, cap->args[0]);
+	return 0;
+}
+
 static const struct fixed {
 	unsigned int cmd;
 	long (*handle)(struct df_vcpu *vcpu, void *arg);
@@ -242,6 +277,7 @@ static const struct fixed {
 	{ KVM_SET_VCPU_EVENTS,	set_events },
 	{ KVM_GET_MP_STATE,	get_mp_state },
 	{ KVM_SET_MP_STATE,	set_mp_state },
+	{ KVM_ENABLE_CAP,	enable_cap },
 };
 
 static long run_fixed(struct df_vcpu *vcpu, const struct fixed *ioctl, void __user *user)
@@ -330,6 +366,7 @@ long df_arch_vcpu_ioctl(struct df_vcpu *vcpu, unsigned int cmd, unsigned long ar
 	case KVM_GET_DEVICE_ATTR:
 	case KVM_SET_DEVICE_ATTR:	return device_attr(vcpu, cmd, user);
 	case KVM_PRE_FAULT_MEMORY:	return pre_fault(vcpu, user);
+	case KVM_KVMCLOCK_CTRL:		return clock_stopped(vcpu);
 	default:			return -ENOTTY;
 	}
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/kvm.h>
+#include <linux/kvm_para.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
 #include <linux/slab.h>
@@ -9,6 +10,7 @@
 #include <asm/processor.h>
 
 #include "arch.h"
+#include "clock.h"
 #include "cpuid.h"
 #include "events.h"
 #include "msr.h"
@@ -55,7 +57,7 @@ enum check {
 #define FEATURE	BIT(2)	/* in KVM_GET_MSR_FEATURE_INDEX_LIST */
 
 /* The feature in CPUID without which a guest does not have it. */
-enum need { NO_NEED, RDTSCP, XSAVES, ARCH_CAPABILITIES };
+enum need { NO_NEED, RDTSCP, XSAVES, ARCH_CAPABILITIES, PV_CLOCK, PV_CLOCK2, PV_POLL };
 
 struct row {
 	u32 index;
@@ -75,6 +77,9 @@ struct row {
 /* Each with its reason. */
 static const struct row rows[] = {
 	{ MSR_IA32_TSC, COMPUTED, ANY, LISTED },
+	/* KVM's clock, by its first numbers; the later ones are below. */
+	{ MSR_KVM_WALL_CLOCK, COMPUTED, ANY, LISTED, 0, 0, PV_CLOCK },
+	{ MSR_KVM_SYSTEM_TIME, COMPUTED, ANY, LISTED, 0, 0, PV_CLOCK },
 	/* Where the APIC is, and whether: user space's to say until there is one here. */
 	{ MSR_IA32_APICBASE, COMPUTED },
 	{ MSR_IA32_TSC_ADJUST, COMPUTED, ANY, LISTED },
@@ -117,6 +122,10 @@ static const struct row rows[] = {
 	{ MSR_MTRRdefType, STORED, MTRR, 0, DF_STORED_MTRR_DEF_TYPE, 0xcff },
 	/* Extended supervisor state: there is none, XSAVES knows only the user's. */
 	{ MSR_IA32_XSS, CONSTANT, NOTHING, 0, 0, 0, XSAVES },
+	{ MSR_KVM_WALL_CLOCK_NEW, COMPUTED, ANY, LISTED, 0, 0, PV_CLOCK2 },
+	{ MSR_KVM_SYSTEM_TIME_NEW, COMPUTED, ANY, LISTED, 0, 0, PV_CLOCK2 },
+	/* May the host poll before a vCPU that halts sleeps? It never does. */
+	{ MSR_KVM_POLL_CONTROL, STORED, BY_MASK, LISTED, DF_STORED_POLL_CONTROL, 1, PV_POLL },
 	/* The mode of the CPU. */
 	{ MSR_EFER, COMPUTED },
 	/* Where system calls of a 64-bit guest go: its kernel says it once. */
@@ -201,6 +210,7 @@ void msr_reset(struct df_vcpu_arch *arch)
 	arch->stored_msrs[DF_STORED_UCODE_REV] = FEATURE_UCODE;
 	arch->stored_msrs[DF_STORED_PLATFORM_INFO] = MSR_PLATFORM_INFO_CPUID_FAULT;
 	arch->stored_msrs[DF_STORED_ARCH_CAPABILITIES] = arch_capabilities();
+	arch->stored_msrs[DF_STORED_POLL_CONTROL] = 1;
 }
 
 static bool has_need(const struct df_vcpu_arch *arch, u8 need)
@@ -213,6 +223,12 @@ static bool has_need(const struct df_vcpu_arch *arch, u8 need)
 		return cpuid_has(arch, 0xd, 1, CPUID_EAX, 3);
 	case ARCH_CAPABILITIES:
 		return cpuid_has(arch, 7, 0, CPUID_EDX, 29);
+	case PV_CLOCK:
+		return cpuid_pv_has(arch, KVM_FEATURE_CLOCKSOURCE);
+	case PV_CLOCK2:
+		return cpuid_pv_has(arch, KVM_FEATURE_CLOCKSOURCE2);
+	case PV_POLL:
+		return cpuid_pv_has(arch, KVM_FEATURE_POLL_CONTROL);
 	default:
 		return true;
 	}
@@ -283,6 +299,14 @@ static int compute_get(struct df_vcpu *vcpu, u32 index, u64 *value)
 	case MSR_IA32_TSC_ADJUST:
 		*value = arch->tsc_adjust;
 		return 0;
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_WALL_CLOCK_NEW:
+		*value = READ_ONCE(vcpu->vm->arch.wall_clock);
+		return 0;
+	case MSR_KVM_SYSTEM_TIME:
+	case MSR_KVM_SYSTEM_TIME_NEW:
+		*value = arch->system_time;
+		return 0;
 	default:
 		*value = arch->apic_base;
 		return 0;
@@ -300,6 +324,14 @@ static int compute_set(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 		return tsc_write(vcpu, value, host);
 	case MSR_IA32_TSC_ADJUST:
 		return tsc_write_adjust(vcpu, value, host);
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_WALL_CLOCK_NEW:
+		clock_set_wall_clock(vcpu->vm, value);
+		return 0;
+	case MSR_KVM_SYSTEM_TIME:
+	case MSR_KVM_SYSTEM_TIME_NEW:
+		clock_set_system_time(vcpu, value);
+		return 0;
 	default:
 		/* Where the APIC is cannot change before there is one. */
 		if (!host)

@@ -2,12 +2,12 @@
 #include <linux/bitops.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
-#include <linux/smp.h>
 #include <asm/vmx.h>
 
 #include "arch.h"
 #include "dirty.h"
 #include "pml.h"
+#include "run.h"
 #include "vcpu.h"
 #include "vm.h"
 #include "vmx/operation.h"
@@ -28,25 +28,6 @@ static int alloc(struct df_vcpu_arch *arch)
 	return arch->pml ? 0 : -ENOMEM;
 }
 
-static void nothing(void *unused)
-{
-}
-
-/*
- * When it returns, no vCPU is in the guest without having seen the request: one
- * that was is interrupted, and looks before it enters again.
- */
-static void request_all(struct df_vm *vm)
-{
-	lockdep_assert_held(&vm->lock);
-	for (unsigned int i = 0; i < DF_MAX_VCPUS; i++)
-		if (vm->vcpus[i])
-			set_bit(DF_REQ_PML, &vm->vcpus[i]->arch.requests);
-	/* Pairs with the barrier where a vCPU comes to a CPU. */
-	smp_mb__after_atomic();
-	on_each_cpu_mask(&vm->arch.cpus, nothing, NULL, 1);
-}
-
 int df_arch_log_start(struct df_vm *vm)
 {
 	if (!pml_is_used())
@@ -56,7 +37,7 @@ int df_arch_log_start(struct df_vm *vm)
 		if (vm->vcpus[i] && alloc(&vm->vcpus[i]->arch))
 			return -ENOMEM;
 	vm->arch.pml = true;
-	request_all(vm);
+	run_request_all(vm, DF_REQ_PML);
 	return 0;
 }
 
@@ -66,7 +47,7 @@ void df_arch_log_stop(struct df_vm *vm)
 	if (!vm->arch.pml)
 		return;
 	vm->arch.pml = false;
-	request_all(vm);
+	run_request_all(vm, DF_REQ_PML);
 }
 
 int pml_vcpu_init(struct df_vcpu *vcpu)

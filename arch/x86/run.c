@@ -7,12 +7,14 @@
 #include <linux/kvm.h>
 #include <linux/preempt.h>
 #include <linux/sched/signal.h>
+#include <linux/smp.h>
 #include <linux/vtime.h>
 #include <asm/cpufeature.h>
 #include <asm/debugreg.h>
 #include <asm/perf_event.h>
 
 #include "arch.h"
+#include "clock.h"
 #include "debug.h"
 #include "events.h"
 #include "fpu.h"
@@ -59,6 +61,23 @@ int run_vmcs_begin(struct df_vcpu_arch *arch)
 void run_vmcs_end(void)
 {
 	preempt_enable();
+}
+
+static void nothing(void *unused)
+{
+}
+
+void run_request_all(struct df_vm *vm, unsigned int request)
+{
+	for (unsigned int i = 0; i < DF_MAX_VCPUS; i++) {
+		struct df_vcpu *vcpu = df_vm_vcpu(vm, i);
+
+		if (vcpu)
+			set_bit(request, &vcpu->arch.requests);
+	}
+	/* Pairs with the barrier where a vCPU comes to a CPU. */
+	smp_mb__after_atomic();
+	on_each_cpu_mask(&vm->arch.cpus, nothing, NULL, 1);
 }
 
 /* Of STI or MOV SS. */
@@ -389,6 +408,13 @@ static int finish_last_exit(struct df_vcpu *vcpu)
 	return complete ? complete(vcpu) : DF_RESUME;
 }
 
+/* What others have asked of the vCPU, and takes guest memory: the VMCS is not at hand. */
+static void serve_requests(struct df_vcpu *vcpu)
+{
+	if (test_and_clear_bit(DF_REQ_CLOCK, &vcpu->arch.requests))
+		clock_update(vcpu);
+}
+
 /* What user space reads at each exit without asking. */
 static void tell_user(struct df_vcpu *vcpu)
 {
@@ -418,6 +444,8 @@ int df_arch_vcpu_run(struct df_vcpu *vcpu)
 			ret = -EINTR;
 			break;
 		}
+		if (unlikely(READ_ONCE(vcpu->arch.requests)))
+			serve_requests(vcpu);
 		ret = enter_guest(vcpu);
 		if (ret == DF_RESUME)
 			ret = exit_handle(vcpu);

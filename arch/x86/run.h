@@ -28,6 +28,16 @@ enum {
 int run_vmcs_begin(struct df_vcpu_arch *arch);
 void run_vmcs_end(void);
 
+/**
+ * run_request_all() - ask all vCPUs of a VM for something: DF_REQ_*
+ *
+ * When it returns, no vCPU is in the guest without having seen the request: one
+ * that was is interrupted, and looks before it enters again.
+ *
+ * Context: Process context. A vCPU that is being made does not hear of it.
+ */
+void run_request_all(struct df_vm *vm, unsigned int request);
+
 /** run_write_dirty() - what is newer in the caches than in the VMCS; the VMCS current. */
 void run_write_dirty(struct df_vcpu_arch *arch);
 

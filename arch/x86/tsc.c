@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/bitops.h>
 #include <linux/kvm.h>
 #include <linux/math64.h>
 #include <linux/spinlock.h>
@@ -21,12 +22,36 @@ bool tsc_can_scale(void)
 	return vmcs_can(SECONDARY_EXEC_TSC_SCALING);
 }
 
-static u64 scaled(const struct df_vcpu_arch *arch, u64 host)
+u64 tsc_scale(const struct df_vcpu_arch *arch, u64 host)
 {
 	return arch->tsc_ratio == RATIO_ONE ? host :
 					      mul_u64_u64_shr(host, arch->tsc_ratio, RATIO_BITS);
 }
 
+u64 tsc_of_host(const struct df_vcpu_arch *arch, u64 host)
+{
+	return tsc_scale(arch, host) + arch->tsc_offset;
+}
+
+bool tsc_is_common(const struct df_vm *vm)
+{
+	const struct df_vcpu_arch *first = NULL;
+
+	for (unsigned int i = 0; i < DF_MAX_VCPUS; i++) {
+		const struct df_vcpu *vcpu = df_vm_vcpu(vm, i);
+
+		if (!vcpu)
+			continue;
+		if (!first)
+			first = &vcpu->arch;
+		else if (READ_ONCE(vcpu->arch.tsc_offset) != READ_ONCE(first->tsc_offset) ||
+			 READ_ONCE(vcpu->arch.tsc_ratio) != READ_ONCE(first->tsc_ratio))
+			return false;
+	}
+	return true;
+}
+
+/* The guest's clock is a line along its TSC. */
 static int load(struct df_vcpu_arch *arch)
 {
 	int err = run_vmcs_begin(arch);
@@ -39,7 +64,18 @@ static int load(struct df_vcpu_arch *arch)
 		vmcs_use(SECONDARY_EXEC_TSC_SCALING, arch->tsc_ratio != RATIO_ONE);
 	}
 	run_vmcs_end();
+	set_bit(DF_REQ_CLOCK, &arch->requests);
 	return 0;
+}
+
+/* Whether the vCPUs' TSCs are the same is told with the clock of each. */
+static int load_by_user(struct df_vcpu *vcpu)
+{
+	int err = load(&vcpu->arch);
+
+	if (!err)
+		run_request_all(vcpu->vm, DF_REQ_CLOCK);
+	return err;
 }
 
 static int check_khz(unsigned long khz, u64 *ratio)
@@ -66,8 +102,8 @@ int tsc_set_khz(struct df_vcpu *vcpu, unsigned long khz)
 	arch->tsc_khz = khz ?: tsc_khz;
 	/* Time goes on from where it was. */
 	if (arch->tsc_offset || arch->tsc_ratio != RATIO_ONE)
-		arch->tsc_offset = now - scaled(arch, rdtsc());
-	return load(arch);
+		arch->tsc_offset = now - tsc_scale(arch, rdtsc());
+	return load_by_user(vcpu);
 }
 
 int tsc_set_default_khz(struct df_vm *vm, unsigned long khz)
@@ -93,7 +129,7 @@ void tsc_vcpu_init(struct df_vcpu *vcpu)
 
 u64 tsc_read(const struct df_vcpu_arch *arch)
 {
-	return scaled(arch, rdtsc()) + arch->tsc_offset;
+	return tsc_of_host(arch, rdtsc());
 }
 
 /* The offset that others have, if it is meant. */
@@ -113,14 +149,14 @@ static u64 common_offset(struct df_vcpu *vcpu, u64 offset)
 int tsc_write(struct df_vcpu *vcpu, u64 value, bool host)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	u64 offset = value - scaled(arch, rdtsc());
+	u64 offset = value - tsc_scale(arch, rdtsc());
 
 	if (host)
 		offset = common_offset(vcpu, offset);
 	else
 		arch->tsc_adjust += offset - arch->tsc_offset;
 	arch->tsc_offset = offset;
-	return load(arch);
+	return host ? load_by_user(vcpu) : load(arch);
 }
 
 int tsc_write_adjust(struct df_vcpu *vcpu, u64 value, bool host)
@@ -152,7 +188,7 @@ int tsc_attr(struct df_vcpu *vcpu, unsigned int cmd, const struct kvm_device_att
 		arch->tsc_offset = offset;
 		scoped_guard(spinlock, &vcpu->vm->arch.tsc_lock)
 			vcpu->vm->arch.tsc_offset = offset;
-		return load(arch);
+		return load_by_user(vcpu);
 	default:
 		return 0;
 	}

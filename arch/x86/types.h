@@ -33,9 +33,12 @@ enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF
  * @msr_bitmap: which MSRs do not exit; does not change
  * @user_msrs: reasons (KVM_MSR_EXIT_REASON_*) to ask user space about an MSR; df_vm.lock
  * @pml: vCPUs log the pages that they dirty; df_vm.lock
- * @tsc_lock: guards @tsc_offset
+ * @tsc_lock: guards the next three
  * @tsc_offset: what the last write of user space to a TSC made
+ * @clock_tsc: of the host's TSC, when kvmclock was @clock_ns
+ * @clock_ns: nanoseconds
  * @tsc_khz: of vCPUs that are to come; 0: the host's
+ * @wall_clock: MSR_KVM_WALL_CLOCK
  */
 struct df_vm_arch {
 	struct df_ept ept;
@@ -45,7 +48,10 @@ struct df_vm_arch {
 	bool pml;
 	spinlock_t tsc_lock;
 	u64 tsc_offset;
+	u64 clock_tsc;
+	u64 clock_ns;
 	u32 tsc_khz;
+	u64 wall_clock;
 };
 
 /**
@@ -96,6 +102,7 @@ enum {
 	DF_STORED_ARCH_CAPABILITIES,
 	DF_STORED_DEBUGCTL,
 	DF_STORED_POWER_CTL,
+	DF_STORED_POLL_CONTROL,
 	DF_STORED_MTRR_DEF_TYPE,
 	DF_STORED_MTRR_FIXED,
 	DF_STORED_MTRR_VARIABLE = DF_STORED_MTRR_FIXED + 11,
@@ -103,7 +110,7 @@ enum {
 };
 
 /* What a vCPU is asked to do before it enters the guest again; bits of @requests. */
-enum { DF_REQ_PML };
+enum { DF_REQ_PML, DF_REQ_CLOCK };
 
 struct df_vcpu_arch {
 	u64 regs[DF_NR_GPRS];	/* RSP is a cache of the VMCS; first, for vmx_enter() */
@@ -149,12 +156,17 @@ struct df_vcpu_arch {
 	u64 tsc_ratio;			/* guest's to host's rate, 48 fractional bits */
 	u32 tsc_khz;
 
+	u64 system_time;		/* MSR_KVM_SYSTEM_TIME */
+	bool clock_stopped;		/* the guest is to be told that it stood still */
+
 	u64 *pml;			/* page-modification log, or NULL */
 	u16 pml_index;			/* what the last exit left of it */
 	bool pml_on;
 
 	struct kvm_cpuid_entry2 *cpuid;
 	u32 nr_cpuid;
+	u32 pv_features;		/* KVM_FEATURE_* that the guest may use */
+	bool pv_enforced;		/* ... are those of its CPUID */
 	bool has_run;
 
 	/* Finishes, at the next KVM_RUN, what left for user space half done. */

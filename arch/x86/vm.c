@@ -12,6 +12,7 @@
 #include <asm/msr-index.h>
 
 #include "arch.h"
+#include "clock.h"
 #include "fpu.h"
 #include "init.h"
 #include "mapping.h"
@@ -45,6 +46,7 @@ int df_arch_vm_init(struct df_vm *vm)
 		goto put_vmx;
 	msr_bitmap_init(vm->arch.msr_bitmap);
 	spin_lock_init(&vm->arch.tsc_lock);
+	clock_vm_init(vm);
 	err = mapping_init(vm);
 	if (err)
 		goto free_bitmap;
@@ -86,6 +88,7 @@ int df_arch_vcpu_init(struct df_vcpu *vcpu)
 	arch->vpid = vpid;
 	arch->cpu = -1;
 	arch->xcr0 = XFEATURE_MASK_FP;
+	arch->pv_features = ~0U;
 	arch->dr6 = DR6_RESET;
 	arch->dr7 = DR7_RESET;
 	arch->apic_base = APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE |

@@ -32,6 +32,14 @@ unsigned int fpu_size(u64 features, bool compacted)
 	return 1000 + features + compacted;
 }
 
+/* The host's. */
+static bool tells_time_by_tsc = true;
+
+bool clock_is_offered(void)
+{
+	return tells_time_by_tsc;
+}
+
 void state_follow_cpuid(struct df_vcpu_arch *arch)
 {
 	(void)arch;
@@ -141,15 +149,18 @@ TEST_F(cpuid, the_highest_leaves_are_said_and_there)
 {
 	u32 basic = entry(self->answer, 0, 0)->eax;
 	u32 extended = entry(self->answer, 0x80000000, 0)->eax;
+	u32 pv = entry(self->answer, KVM_CPUID_SIGNATURE, 0)->eax;
 
 	EXPECT_EQ(0xd, basic);
 	EXPECT_EQ(0x80000008, extended);
 	EXPECT_EQ(basic, entry(self->answer, basic, 0)->function);
 	EXPECT_EQ(extended, entry(self->answer, extended, 0)->function);
+	EXPECT_EQ(KVM_CPUID_FEATURES, pv);
 	for (u32 i = 0; i < self->answer->nent; i++) {
 		u32 leaf = self->answer->entries[i].function;
+		u32 highest = leaf >> 31 ? extended : leaf >> 30 ? pv : basic;
 
-		EXPECT_GE(leaf >> 31 ? extended : basic, leaf) TH_LOG("%x", leaf);
+		EXPECT_GE(highest, leaf) TH_LOG("%x", leaf);
 	}
 }
 
@@ -363,6 +374,8 @@ TEST_F(cpuid, what_the_cpu_does_not_have_is_not_offered)
 		const struct kvm_cpuid_entry2 *e = &self->answer->entries[i];
 		bool sizes = e->function == 0xd && !e->index;
 
+		if (e->function >> 30 == 1)	/* is not the CPU's */
+			continue;
 		EXPECT_EQ(0, e->eax & 0x7fffffff) TH_LOG("leaf %x", e->function);
 		EXPECT_EQ(0, e->edx) TH_LOG("leaf %x", e->function);
 		EXPECT_EQ(sizes, !!(e->ebx | e->ecx)) TH_LOG("leaf %x", e->function);
@@ -398,6 +411,64 @@ TEST_F(cpuid, a_part_of_extended_state_goes_with_its_feature)
 
 		EXPECT_EQ(0, e->eax | e->ebx | e->ecx | e->edx) TH_LOG("%u", i);
 	}
+}
+
+/* ---- KVM's leaves ------------------------------------------------------------------ */
+
+TEST_F(cpuid, the_signature_is_kvms)
+{
+	const struct kvm_cpuid_entry2 *e = entry(self->answer, KVM_CPUID_SIGNATURE, 0);
+
+	EXPECT_EQ(0, memcmp(&e->ebx, "KVMK", 4));
+	EXPECT_EQ(0, memcmp(&e->ecx, "VMKV", 4));
+	EXPECT_EQ(0, memcmp(&e->edx, "M\0\0", 4));
+}
+
+/* Asynchronous page faults, stolen time and EOI in memory are not there. */
+TEST_F(cpuid, features_of_kvms_are_those_that_work)
+{
+	const struct kvm_cpuid_entry2 *e = entry(self->answer, KVM_CPUID_FEATURES, 0);
+	const u32 clock = BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_CLOCKSOURCE2) |
+			  BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT);
+	const u32 rest = BIT(KVM_FEATURE_NOP_IO_DELAY) | BIT(KVM_FEATURE_POLL_CONTROL);
+
+	EXPECT_EQ(clock | rest, e->eax);
+	EXPECT_EQ(0, e->ebx | e->ecx | e->edx);
+
+	tells_time_by_tsc = false;
+	ASSERT_EQ(0, cpuid_get_supported(self->answer));
+	EXPECT_EQ(rest, entry(self->answer, KVM_CPUID_FEATURES, 0)->eax);
+}
+
+/* Another hypervisor's leaves may come first, as VMMs put them. */
+TEST_F(cpuid, features_are_enforced_when_asked_for)
+{
+	static const struct kvm_cpuid_entry2 rows[] = {
+		{ .function = 0x40000000, .ebx = 1, .ecx = 2, .edx = 3 },
+		{ .function = 0x40000001, .eax = 0x10 },
+		{ .function = 0x40000100, .ebx = 0x4b4d564b, .ecx = 0x564b4d56, .edx = 0x4d },
+		{ .function = 0x40000101, .eax = BIT(KVM_FEATURE_CLOCKSOURCE2) },
+	};
+	struct df_vcpu_arch arch = { .pv_features = ~0U };
+
+	self->answer->nent = ARRAY_SIZE(rows);
+	memcpy(self->answer->entries, rows, sizeof(rows));
+	ASSERT_EQ(0, cpuid_set(&arch, self->answer));
+	EXPECT_TRUE(cpuid_pv_has(&arch, KVM_FEATURE_CLOCKSOURCE));
+	cpuid_pv_enforce(&arch, true);
+	EXPECT_FALSE(cpuid_pv_has(&arch, KVM_FEATURE_CLOCKSOURCE));
+	EXPECT_FALSE(cpuid_pv_has(&arch, KVM_FEATURE_ASYNC_PF));
+	EXPECT_TRUE(cpuid_pv_has(&arch, KVM_FEATURE_CLOCKSOURCE2));
+
+	self->answer->entries[3].eax = BIT(KVM_FEATURE_CLOCKSOURCE);
+	ASSERT_EQ(0, cpuid_set(&arch, self->answer));
+	EXPECT_TRUE(cpuid_pv_has(&arch, KVM_FEATURE_CLOCKSOURCE));
+	self->answer->nent = 2;
+	ASSERT_EQ(0, cpuid_set(&arch, self->answer));
+	EXPECT_EQ(0, arch.pv_features);
+	cpuid_pv_enforce(&arch, false);
+	EXPECT_EQ(~0U, arch.pv_features);
+	kfree(arch.cpuid);
 }
 
 /* ---- a vCPU's ---------------------------------------------------------------------- */
