@@ -109,6 +109,9 @@ bool df_arch_has_irqchip(const struct df_vm *vm);
  */
 int df_arch_msi(struct df_vm *vm, const struct msi_msg *msi);
 
+/** df_arch_msi_valid() - is it of a form that this VM can have? */
+bool df_arch_msi_valid(const struct df_vm *vm, const struct msi_msg *msi);
+
 /** df_arch_msi_level() - is its end to be told to whoever raised it? */
 bool df_arch_msi_level(const struct msi_msg *msi);
 
@@ -116,7 +119,7 @@ bool df_arch_msi_level(const struct msi_msg *msi);
 int df_arch_msi_vector(const struct df_vcpu *vcpu, const struct msi_msg *msi);
 
 /**
- * df_arch_eoi_changed() - df_irq_wants_eoi() has other answers now
+ * df_arch_eoi_changed() - df_irq_eoi_vectors() has other answers now
  *
  * vCPUs look at it again before they next enter their guest, and those that run
  * leave it for that.
