@@ -11,6 +11,7 @@
 #include "device.h"
 #include "dirty.h"
 #include "memory.h"
+#include "routing.h"
 #include "vcpu.h"
 #include "vm.h"
 
@@ -41,11 +42,17 @@ long df_device_check_extension(unsigned long capability)
 	case KVM_CAP_PRE_FAULT_MEMORY:
 	case KVM_CAP_MP_STATE:
 	case KVM_CAP_BINARY_STATS_FD:
+	case KVM_CAP_SIGNAL_MSI:
+	case KVM_CAP_IRQ_INJECT_STATUS:
+	case KVM_CAP_IRQFD:
+	case KVM_CAP_IRQFD_RESAMPLE:
 		return 1;
 	case KVM_CAP_NR_VCPUS:
 	case KVM_CAP_MAX_VCPUS:
 	case KVM_CAP_MAX_VCPU_ID:
 		return DF_MAX_VCPUS;
+	case KVM_CAP_IRQ_ROUTING:
+		return DF_MAX_ROUTES;
 	case KVM_CAP_NR_MEMSLOTS:
 		return DF_MAX_SLOTS;
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:

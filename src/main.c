@@ -11,6 +11,7 @@
 #include "arch.h"
 #include "device.h"
 #include "host.h"
+#include "irqfd.h"
 #include "vcpu.h"
 #include "vm.h"
 
@@ -35,6 +36,9 @@ static int __init dragonfly_init(void)
 	err = df_host_init();
 	if (err)
 		return err;
+	err = df_irqfd_init();
+	if (err)
+		goto exit_host;
 	debugfs = debugfs_create_dir(KBUILD_MODNAME, NULL);
 	err = df_arch_init(debugfs);
 	if (err)
@@ -52,6 +56,8 @@ exit_arch:
 	df_arch_exit();
 remove_debugfs:
 	debugfs_remove(debugfs);
+	df_irqfd_exit();
+exit_host:
 	df_host_exit();
 	return err;
 }
@@ -61,6 +67,7 @@ static void __exit dragonfly_exit(void)
 	df_device_destroy();
 	df_arch_exit();
 	debugfs_remove(debugfs);
+	df_irqfd_exit();
 	df_host_exit();
 }
 

@@ -13,7 +13,9 @@
 #include "arch.h"
 #include "device.h"
 #include "dirty.h"
+#include "irqfd.h"
 #include "memory.h"
+#include "routing.h"
 #include "stats.h"
 #include "vcpu.h"
 #include "vm.h"
@@ -34,6 +36,7 @@ static void vm_destroy(struct df_vm *vm)
 		vm->vcpus[i] = NULL;
 	}
 
+	df_irq_destroy(vm);
 	df_memory_destroy(vm);
 	df_arch_vm_destroy(vm);
 	mmdrop(vm->mm);
@@ -109,6 +112,64 @@ static long get_stats(struct df_vm *vm, unsigned long arg)
 	return arg ? -EINVAL : df_stats_vm(vm);
 }
 
+static long set_routing(struct df_vm *vm, unsigned long arg)
+{
+	struct kvm_irq_routing_entry *entries __free(kvfree) = NULL;
+	struct kvm_irq_routing __user *user = (void __user *)arg;
+	struct kvm_irq_routing head;
+
+	if (copy_from_user(&head, user, sizeof(head)))
+		return -EFAULT;
+	if (!df_arch_has_irqchip(vm) || head.nr > DF_MAX_ROUTES || head.flags)
+		return -EINVAL;
+	if (head.nr) {
+		entries = vmemdup_array_user(user->entries, head.nr, sizeof(*entries));
+		if (IS_ERR(entries))
+			return PTR_ERR(entries);
+	}
+	return df_routing_set(vm, entries, head.nr);
+}
+
+static long signal_msi(struct df_vm *vm, unsigned long arg)
+{
+	struct kvm_msi msi;
+
+	if (copy_from_user(&msi, (void __user *)arg, sizeof(msi)))
+		return -EFAULT;
+	return df_routing_signal_msi(vm, &msi);
+}
+
+static long irq_line_status(struct df_vm *vm, unsigned long arg)
+{
+	struct kvm_irq_level line;
+	int err;
+
+	if (copy_from_user(&line, (void __user *)arg, sizeof(line)))
+		return -EFAULT;
+	err = df_routing_line(vm, &line);
+	if (!err && copy_to_user((void __user *)arg, &line, sizeof(line)))
+		err = -EFAULT;
+	return err;
+}
+
+static long irq_line(struct df_vm *vm, unsigned long arg)
+{
+	struct kvm_irq_level line;
+
+	if (copy_from_user(&line, (void __user *)arg, sizeof(line)))
+		return -EFAULT;
+	return df_routing_line(vm, &line);
+}
+
+static long irqfd(struct df_vm *vm, unsigned long arg)
+{
+	struct kvm_irqfd args;
+
+	if (copy_from_user(&args, (void __user *)arg, sizeof(args)))
+		return -EFAULT;
+	return df_irqfd(vm, &args);
+}
+
 /* As KVM: it can be changed only while no slot has a log. */
 static int set_dirty_log(struct df_vm *vm, u64 mode)
 {
@@ -144,6 +205,11 @@ static const struct {
 	{ KVM_SET_USER_MEMORY_REGION2,	set_memory2 },
 	{ KVM_GET_DIRTY_LOG,		get_dirty_log },
 	{ KVM_CLEAR_DIRTY_LOG,		clear_dirty_log },
+	{ KVM_SET_GSI_ROUTING,		set_routing },
+	{ KVM_SIGNAL_MSI,		signal_msi },
+	{ KVM_IRQ_LINE,			irq_line },
+	{ KVM_IRQ_LINE_STATUS,		irq_line_status },
+	{ KVM_IRQFD,			irqfd },
 	{ KVM_CHECK_EXTENSION,		check_extension },
 	{ KVM_ENABLE_CAP,		enable_cap },
 	{ KVM_GET_STATS_FD,		get_stats },
@@ -166,7 +232,10 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 static int vm_release(struct inode *inode, struct file *file)
 {
-	df_vm_put(file->private_data);
+	struct df_vm *vm = file->private_data;
+
+	df_irq_release(vm);
+	df_vm_put(vm);
 	return 0;
 }
 
@@ -194,6 +263,7 @@ int df_vm_create(void)
 	refcount_set(&vm->refs, 1);
 	mutex_init(&vm->lock);
 	init_rwsem(&vm->memory_lock);
+	df_irq_init(&vm->irq);
 	err = df_arch_vm_init(vm);
 	if (err)
 		goto free_slots;

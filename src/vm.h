@@ -8,6 +8,7 @@
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
 
+#include "irq.h"
 #include "types.h"
 
 #define DF_MAX_VCPUS	64
@@ -25,6 +26,7 @@ struct df_vcpu;
  * @slots: by their IDs
  * @logged_slots: how many of them have a dirty log
  * @dirty_log: KVM_DIRTY_LOG_*: what of it is left to user space
+ * @irq: its own locks
  * @arch: the architecture's
  */
 struct df_vm {
@@ -36,6 +38,7 @@ struct df_vm {
 	struct df_slot *slots;
 	unsigned int logged_slots;
 	u64 dirty_log;
+	struct df_irq irq;
 	struct df_vm_arch arch;
 };
 
