@@ -8,6 +8,7 @@
 #include <linux/string.h>
 
 #include "arch.h"
+#include "ioeventfd.h"
 #include "irq.h"
 #include "irqfd.h"
 #include "routing.h"
@@ -29,6 +30,7 @@ void df_irq_release(struct df_vm *vm)
 
 void df_irq_destroy(struct df_vm *vm)
 {
+	df_ioeventfd_destroy(vm);
 	df_routing_destroy(vm);
 }
 

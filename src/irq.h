@@ -10,15 +10,17 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
+struct df_ioeventfds;
 struct df_routes;
 struct df_vcpu;
 struct df_vm;
 
 /**
- * struct df_irq - a VM's routes and irqfds
- * @lock: guards changes of the next two; read them under RCU
+ * struct df_irq - a VM's routes, irqfds and ioeventfds
+ * @lock: guards changes of the next three; read them under RCU
  * @routes: what a GSI means, or NULL
  * @resampled: irqfds that hear of the end of their interrupt
+ * @ioeventfds: of ports and of memory addresses, or NULL
  * @irqfd_lock: guards @irqfds; taken under the wait-queue lock of an eventfd
  * @irqfds: all of them, but those that are being shut down
  * @had_irqfds: some may be being shut down
@@ -28,6 +30,7 @@ struct df_irq {
 	struct mutex lock;
 	struct df_routes __rcu *routes;
 	struct list_head resampled;
+	struct df_ioeventfds __rcu *ioeventfds[2];
 	spinlock_t irqfd_lock;
 	struct list_head irqfds;
 	bool had_irqfds;

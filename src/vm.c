@@ -13,6 +13,7 @@
 #include "arch.h"
 #include "device.h"
 #include "dirty.h"
+#include "ioeventfd.h"
 #include "irqfd.h"
 #include "memory.h"
 #include "routing.h"
@@ -170,6 +171,15 @@ static long irqfd(struct df_vm *vm, unsigned long arg)
 	return df_irqfd(vm, &args);
 }
 
+static long ioeventfd(struct df_vm *vm, unsigned long arg)
+{
+	struct kvm_ioeventfd args;
+
+	if (copy_from_user(&args, (void __user *)arg, sizeof(args)))
+		return -EFAULT;
+	return df_ioeventfd(vm, &args);
+}
+
 /* As KVM: it can be changed only while no slot has a log. */
 static int set_dirty_log(struct df_vm *vm, u64 mode)
 {
@@ -210,6 +220,7 @@ static const struct {
 	{ KVM_IRQ_LINE,			irq_line },
 	{ KVM_IRQ_LINE_STATUS,		irq_line_status },
 	{ KVM_IRQFD,			irqfd },
+	{ KVM_IOEVENTFD,		ioeventfd },
 	{ KVM_CHECK_EXTENSION,		check_extension },
 	{ KVM_ENABLE_CAP,		enable_cap },
 	{ KVM_GET_STATS_FD,		get_stats },

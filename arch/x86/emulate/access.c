@@ -9,6 +9,7 @@
 #include "access.h"
 #include "arch.h"
 #include "events.h"
+#include "ioeventfd.h"
 #include "memory.h"
 #include "paging.h"
 #include "run.h"
@@ -108,6 +109,18 @@ static int piece_to_user(struct df_vcpu *vcpu, const struct df_access_piece *pie
 	return exit_to_user(vcpu, KVM_EXIT_MMIO);
 }
 
+/* No memory is there: a write may be all that somebody waits for. */
+static bool is_signal(struct df_vcpu *vcpu, const struct df_access_piece *piece)
+{
+	const struct df_access *access = &vcpu->arch.access;
+
+	if (!access->write || !df_ioeventfd_signal(vcpu->vm, true, piece->gpa, piece->len,
+						   access->data >> 8 * piece_offset(access)))
+		return false;
+	trace_df_mmio(vcpu->id, true, piece->gpa, piece->len, access->data);
+	return true;
+}
+
 /* Memory is read or written here; user space does the rest. */
 static int next_piece(struct df_vcpu *vcpu)
 {
@@ -119,9 +132,9 @@ static int next_piece(struct df_vcpu *vcpu)
 		int err;
 
 		err = df_memory_access(vcpu->vm, piece->gpa, data, piece->len, access->write);
-		if (err == -ENXIO)
+		if (err == -ENXIO && !is_signal(vcpu, piece))
 			return piece_to_user(vcpu, piece);
-		if (err)
+		if (err && err != -ENXIO)
 			return err;
 	}
 	return access->done(vcpu);
@@ -418,10 +431,13 @@ static int complete_ins(struct df_vcpu *vcpu)
 static int outs_loaded(struct df_vcpu *vcpu)
 {
 	struct df_access *access = &vcpu->arch.access;
+	u16 port = IO_PORT(vcpu->arch.exit.qualification);
 	u8 size = access->insn.size;
 
+	trace_df_pio(vcpu->id, true, port, size, access->data);
+	if (df_ioeventfd_signal(vcpu->vm, false, port, size, access->data))
+		return string_io_done(vcpu);
 	memcpy(df_vcpu_pio_data(vcpu), &access->data, size);
-	trace_df_pio(vcpu->id, true, IO_PORT(vcpu->arch.exit.qualification), size, access->data);
 	vcpu->arch.complete = string_io_done;
 	return exit_pio(vcpu, vcpu->arch.exit.qualification);
 }

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/bits.h>
+#include <linux/eventfd.h>
+#include <linux/kvm.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+
+#include "ioeventfd.h"
+#include "vm.h"
+
+/* A channel I/O notification is nothing that an x86 guest could send. */
+#define KNOWN_FLAGS	(KVM_IOEVENTFD_VALID_FLAG_MASK & ~KVM_IOEVENTFD_FLAG_VIRTIO_CCW_NOTIFY)
+
+/**
+ * struct df_ioeventfd - the writes that signal an eventfd
+ * @addr: where
+ * @len: of how many bytes; 0: of any number of them
+ * @any: what is written does not matter
+ * @data: else: what
+ * @eventfd: held
+ */
+struct df_ioeventfd {
+	u64 addr;
+	u32 len;
+	bool any;
+	u64 data;
+	struct eventfd_ctx *eventfd;
+};
+
+/* Those of ports, or of memory; never changed, only replaced. */
+struct df_ioeventfds {
+	struct rcu_head rcu;
+	u32 nr;
+	struct df_ioeventfd sorted[] __counted_by(nr);
+};
+
+/* ---- the order, and finding by it ------------------------------------------------------- */
+
+static int order_of(u64 a, u64 b)
+{
+	return a < b ? -1 : a > b;
+}
+
+/*
+ * 0 if there is a write that is for both. No two such are in one table, so that
+ * what is in it has an order, and whatever is looked for, at most one place.
+ */
+static int order(const struct df_ioeventfd *a, const struct df_ioeventfd *b)
+{
+	if (a->addr != b->addr)
+		return order_of(a->addr, b->addr);
+	if (!a->len || !b->len)
+		return 0;
+	if (a->len != b->len)
+		return order_of(a->len, b->len);
+	if (a->any || b->any)
+		return 0;
+	return order_of(a->data, b->data);
+}
+
+/* Where it is, or where it would have to be. */
+static u32 locate(const struct df_ioeventfds *table, const struct df_ioeventfd *it, bool *found)
+{
+	u32 first = 0, end = table ? table->nr : 0;
+
+	*found = false;
+	while (first < end) {
+		u32 middle = first + (end - first) / 2;
+		int o = order(&table->sorted[middle], it);
+
+		if (!o) {
+			*found = true;
+			return middle;
+		}
+		if (o < 0)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	return first;
+}
+
+struct eventfd_ctx *df_ioeventfd_find(const struct df_vm *vm, bool mmio, u64 addr,
+				      unsigned int len, u64 data)
+{
+	const struct df_ioeventfds *table = rcu_dereference_sched(vm->irq.ioeventfds[mmio]);
+	const struct df_ioeventfd write = {
+		.addr = addr,
+		.len = len,
+		.data = len && len < sizeof(data) ? data & (BIT_ULL(len * 8) - 1) : data,
+	};
+	bool found;
+	u32 at;
+
+	if (!table)
+		return NULL;
+	at = locate(table, &write, &found);
+	if (!found || (!len && table->sorted[at].len))
+		return NULL;
+	return table->sorted[at].eventfd;
+}
+
+bool df_ioeventfd_signal(const struct df_vm *vm, bool mmio, u64 addr, unsigned int len, u64 data)
+{
+	struct eventfd_ctx *eventfd;
+
+	guard(preempt)();
+	eventfd = df_ioeventfd_find(vm, mmio, addr, len, data);
+	if (eventfd)
+		eventfd_signal(eventfd);
+	return eventfd;
+}
+
+/* ---- assigning and deassigning ------------------------------------------------------------ */
+
+static struct df_ioeventfds *create(u32 nr)
+{
+	struct df_ioeventfds *table;
+
+	table = kvmalloc(struct_size(table, sorted, nr), GFP_KERNEL_ACCOUNT);
+	if (table)
+		table->nr = nr;
+	return table;
+}
+
+static void replace(struct df_irq *irq, bool mmio, struct df_ioeventfds *new)
+{
+	struct df_ioeventfds *old;
+
+	old = rcu_replace_pointer(irq->ioeventfds[mmio], new, lockdep_is_held(&irq->lock));
+	kvfree_rcu(old, rcu);
+}
+
+static struct df_ioeventfds *current_table(struct df_irq *irq, bool mmio)
+{
+	return rcu_dereference_protected(irq->ioeventfds[mmio], lockdep_is_held(&irq->lock));
+}
+
+static int insert(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
+{
+	struct df_ioeventfds *old, *new;
+	bool exists;
+	u32 at, nr;
+
+	guard(mutex)(&irq->lock);
+	old = current_table(irq, mmio);
+	at = locate(old, it, &exists);
+	if (exists)
+		return -EEXIST;
+	nr = old ? old->nr : 0;
+	new = create(nr + 1);
+	if (!new)
+		return -ENOMEM;
+	if (old) {
+		memcpy(new->sorted, old->sorted, at * sizeof(*it));
+		memcpy(&new->sorted[at + 1], &old->sorted[at], (nr - at) * sizeof(*it));
+	}
+	new->sorted[at] = *it;
+	replace(irq, mmio, new);
+	return 0;
+}
+
+static bool is_same(const struct df_ioeventfd *a, const struct df_ioeventfd *b)
+{
+	return a->eventfd == b->eventfd && a->len == b->len && a->any == b->any &&
+	       a->data == b->data;
+}
+
+static int remove(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
+{
+	struct df_ioeventfds *old, *new = NULL;
+	bool exists;
+	u32 at;
+
+	guard(mutex)(&irq->lock);
+	old = current_table(irq, mmio);
+	at = locate(old, it, &exists);
+	if (!exists || !is_same(&old->sorted[at], it))
+		return -ENOENT;
+	if (old->nr > 1) {
+		new = create(old->nr - 1);
+		if (!new)
+			return -ENOMEM;
+		memcpy(new->sorted, old->sorted, at * sizeof(*it));
+		memcpy(&new->sorted[at], &old->sorted[at + 1], (old->nr - at - 1) * sizeof(*it));
+	}
+	replace(irq, mmio, new);
+	return 0;
+}
+
+/* As KVM: only of what is to be assigned. */
+static bool is_valid(const struct kvm_ioeventfd *args)
+{
+	bool matches = args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH;
+
+	if (args->flags & ~KNOWN_FLAGS || args->addr + args->len < args->addr)
+		return false;
+	if (!args->len)
+		return !matches;
+	return args->len <= sizeof(args->datamatch) && is_power_of_2(args->len);
+}
+
+static int assign(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
+{
+	int err = insert(irq, mmio, it);
+
+	if (err)
+		eventfd_ctx_put(it->eventfd);
+	return err;
+}
+
+static int deassign(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
+{
+	int err = remove(irq, mmio, it);
+
+	if (!err) {
+		/* A vCPU may just be signalling it, and user space is about to count. */
+		synchronize_rcu_expedited();
+		eventfd_ctx_put(it->eventfd);
+	}
+	eventfd_ctx_put(it->eventfd);
+	return err;
+}
+
+int df_ioeventfd(struct df_vm *vm, const struct kvm_ioeventfd *args)
+{
+	bool mmio = !(args->flags & KVM_IOEVENTFD_FLAG_PIO);
+	struct df_ioeventfd it = { .addr = args->addr, .len = args->len };
+
+	if (args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH)
+		it.data = args->datamatch;
+	else
+		it.any = true;
+	if (!(args->flags & KVM_IOEVENTFD_FLAG_DEASSIGN) && !is_valid(args))
+		return -EINVAL;
+	it.eventfd = eventfd_ctx_fdget(args->fd);
+	if (IS_ERR(it.eventfd))
+		return PTR_ERR(it.eventfd);
+	return args->flags & KVM_IOEVENTFD_FLAG_DEASSIGN ? deassign(&vm->irq, mmio, &it) :
+							   assign(&vm->irq, mmio, &it);
+}
+
+void df_ioeventfd_destroy(struct df_vm *vm)
+{
+	for (int mmio = 0; mmio < 2; mmio++) {
+		struct df_ioeventfds *table = rcu_dereference_protected(vm->irq.ioeventfds[mmio],
+									true);
+
+		for (u32 i = 0; table && i < table->nr; i++)
+			eventfd_ctx_put(table->sorted[i].eventfd);
+		kvfree(table);
+	}
+}

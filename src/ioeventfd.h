@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Writes of a guest, to ports or where it has no memory, that signal an eventfd
+ * and are done with that.
+ */
+#ifndef DF_IOEVENTFD_H
+#define DF_IOEVENTFD_H
+
+#include <linux/types.h>
+
+struct df_vm;
+struct eventfd_ctx;
+struct kvm_ioeventfd;
+
+/**
+ * df_ioeventfd() - KVM_IOEVENTFD
+ *
+ * When an eventfd has been deassigned no vCPU signals it any more.
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, -ENOMEM, -EBADF or -EINVAL for what is no eventfd, -EINVAL for what
+ * cannot be, -EEXIST if a write could be for another one too, -ENOENT if there is
+ * none to deassign.
+ */
+int df_ioeventfd(struct df_vm *vm, const struct kvm_ioeventfd *args);
+
+/**
+ * df_ioeventfd_find() - the eventfd that a write signals
+ * @vm: the VM
+ * @mmio: to memory, not to a port
+ * @addr: where
+ * @len: of how many bytes; 0: finds only one that takes any length and data
+ * @data: what, the bytes above @len ignored
+ *
+ * Takes no lock and branches to no address that is in memory or a register: the
+ * inner ring may call it.  The time it takes grows with the logarithm of their
+ * number.
+ *
+ * Context: Interrupts or preemption off, as long as what it returns is used.
+ * RCU waits for that as for any reader: the ring runs only on CPUs where RCU
+ * is not told that a guest is like user space.
+ * Return: the eventfd, or NULL.
+ */
+struct eventfd_ctx *df_ioeventfd_find(const struct df_vm *vm, bool mmio, u64 addr,
+				      unsigned int len, u64 data);
+
+/**
+ * df_ioeventfd_signal() - signal the eventfd that a write is for
+ *
+ * Context: Any in which eventfd_signal() may be called.
+ * Return: whether there is one, and with that the write is done.
+ */
+bool df_ioeventfd_signal(const struct df_vm *vm, bool mmio, u64 addr, unsigned int len, u64 data);
+
+/** df_ioeventfd_destroy() - with the VM, whose vCPUs are gone. Context: Process context. */
+void df_ioeventfd_destroy(struct df_vm *vm);
+
+#endif
