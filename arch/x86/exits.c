@@ -2,6 +2,7 @@
 /*
  * What each exit means. What is not here stops the VM that caused it.
  */
+#include <linux/eventfd.h>
 #include <linux/kvm.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -17,6 +18,7 @@
 #include "fpu.h"
 #include "host.h"
 #include "hypercall.h"
+#include "ioeventfd.h"
 #include "mapping.h"
 #include "msr.h"
 #include "run.h"
@@ -116,11 +118,16 @@ static noinline int inner_io(struct df_vcpu *vcpu)
 	if (q & IO_IN) {
 		arch->complete = complete_in;
 	} else {
-		/* Of the four bytes, user space looks at as many as it is told. */
-		*(u32 *)df_vcpu_pio_data(vcpu) = arch->regs[DF_RAX];
 		trace_df_pio(vcpu->id, true, IO_PORT(q), IO_SIZE(q), arch->regs[DF_RAX]);
 		/* Done as far as the guest knows: nothing is left to do at the next KVM_RUN. */
 		exit_skip(arch);
+		/* It stays what it is while interrupts are off: until it is signalled, outside. */
+		arch->kick = df_ioeventfd_find(vcpu->vm, false, IO_PORT(q), IO_SIZE(q),
+					       arch->regs[DF_RAX]);
+		if (arch->kick)
+			return DF_TO_HOST;
+		/* Of the four bytes, user space looks at as many as it is told. */
+		*(u32 *)df_vcpu_pio_data(vcpu) = arch->regs[DF_RAX];
 	}
 	return exit_pio(vcpu, q);
 }
@@ -142,7 +149,7 @@ int exit_handle_inner(struct df_vcpu *vcpu)
 	}
 }
 
-/* ---- the host's own events: just outside of it, interrupts still off -------------- */
+/* ---- what is for the host: just outside of it, interrupts still off ---------------- */
 
 /* It is pending in the host's APIC, and taken when interrupts are on. */
 static void host_interrupt(struct df_vcpu_arch *arch)
@@ -176,6 +183,9 @@ void exit_handle_host(struct df_vcpu_arch *arch)
 		break;
 	case EXIT_REASON_EXCEPTION_NMI:
 		host_exception();
+		break;
+	case EXIT_REASON_IO_INSTRUCTION:
+		eventfd_signal(arch->kick);
 		break;
 	}
 }

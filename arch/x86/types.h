@@ -17,6 +17,7 @@
 #include "ept.h"
 
 struct df_vcpu;
+struct eventfd_ctx;
 struct vmx_region;
 
 /* The exit reasons that a counter is kept of, and their names. */
@@ -174,6 +175,8 @@ struct df_vcpu_arch {
 	struct df_access access;
 	u32 msr_index;
 	u8 pio_size;
+
+	struct eventfd_ctx *kick;	/* to be signalled on the way out of the inner ring */
 };
 
 #endif
