@@ -50,6 +50,9 @@ void df_arch_vm_destroy(struct df_vm *vm);
 /** df_arch_max_gfn() - the first guest page that can have no memory. */
 u64 df_arch_max_gfn(void);
 
+/** df_arch_memory_reserved() - are there pages among these that no slot may have? */
+bool df_arch_memory_reserved(const struct df_vm *vm, u64 gfn, u64 pages);
+
 /**
  * df_arch_memory_unmap() - take a slot's memory away from all vCPUs
  *
@@ -94,6 +97,9 @@ unsigned long df_arch_log_rearm(struct df_vm *vm, const struct df_slot *slot, u6
 				unsigned long mask);
 void df_arch_log_flush(struct df_vm *vm);
 
+/** df_arch_max_vcpu_id() - one more than the largest ID that a vCPU may have; df_vm.lock. */
+u32 df_arch_max_vcpu_id(const struct df_vm *vm);
+
 /** df_arch_vcpu_init() - a vCPU in the state that a reset leaves. 0 or -ENOMEM. May sleep. */
 int df_arch_vcpu_init(struct df_vcpu *vcpu);
 void df_arch_vcpu_destroy(struct df_vcpu *vcpu);
@@ -105,7 +111,8 @@ bool df_arch_has_irqchip(const struct df_vm *vm);
  * df_arch_msi() - a message-signalled interrupt reaches a VM
  *
  * Context: Any, interrupts on or off; holds no lock for long.
- * Return: how many vCPUs took it; 0 if there is none that it is for.
+ * Return: how many vCPUs took it, which may be none; -EPERM if it is for nobody,
+ * as KVM has it.
  */
 int df_arch_msi(struct df_vm *vm, const struct msi_msg *msi);
 

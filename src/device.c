@@ -52,10 +52,11 @@ long df_device_check_extension(unsigned long capability)
 		return 1;
 	case KVM_CAP_NR_VCPUS:
 	case KVM_CAP_MAX_VCPUS:
-	case KVM_CAP_MAX_VCPU_ID:
 		return DF_MAX_VCPUS;
 	case KVM_CAP_IRQ_ROUTING:
 		return DF_MAX_ROUTES;
+	case KVM_CAP_MAX_VCPU_ID:
+		return DF_MAX_VCPU_ID;
 	case KVM_CAP_NR_MEMSLOTS:
 		return DF_MAX_SLOTS;
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:

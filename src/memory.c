@@ -89,7 +89,8 @@ int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *r
 		return -EINVAL;
 	if (new.pages && slot->pages && !slots_may_change(slot, &new))
 		return -EINVAL;
-	if (slots_overlap(vm->slots, slot, new.gfn, new.pages))
+	if (slots_overlap(vm->slots, slot, new.gfn, new.pages) ||
+	    df_arch_memory_reserved(vm, new.gfn, new.pages))
 		return -EEXIST;
 
 	if (!new.pages) {

@@ -7,7 +7,6 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -140,14 +139,17 @@ static struct df_vcpu *vcpu_alloc(struct df_vm *vm, u32 id)
 int df_vcpu_create(struct df_vm *vm, unsigned long id)
 {
 	struct df_vcpu *vcpu;
+	unsigned int n;
 	int fd;
 
-	if (id >= DF_MAX_VCPUS)
-		return -EINVAL;
-	id = array_index_nospec(id, DF_MAX_VCPUS);
 	guard(mutex)(&vm->lock);
-	if (vm->vcpus[id])
-		return -EEXIST;
+	if (id >= df_arch_max_vcpu_id(vm))
+		return -EINVAL;
+	for (n = 0; n < DF_MAX_VCPUS && vm->vcpus[n]; n++)
+		if (vm->vcpus[n]->id == id)
+			return -EEXIST;
+	if (n == DF_MAX_VCPUS)
+		return -EINVAL;
 	vcpu = vcpu_alloc(vm, id);
 	if (!vcpu)
 		return -ENOMEM;
@@ -161,6 +163,6 @@ int df_vcpu_create(struct df_vm *vm, unsigned long id)
 		return fd;
 	}
 	/* Pairs with df_vm_vcpu(). */
-	smp_store_release(&vm->vcpus[id], vcpu);
+	smp_store_release(&vm->vcpus[n], vcpu);
 	return fd;
 }

@@ -42,7 +42,8 @@ extern atomic_t df_vcpus;
  *
  * Context: Process context, may sleep.
  * Return: a file descriptor that holds it and its VM, or a negative errno:
- * -EINVAL for an ID that is too large, -EEXIST for one that is taken.
+ * -EINVAL for an ID that is too large or one vCPU too many, -EEXIST for one that
+ * is taken.
  */
 int df_vcpu_create(struct df_vm *vm, unsigned long id);
 

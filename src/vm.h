@@ -12,6 +12,7 @@
 #include "types.h"
 
 #define DF_MAX_VCPUS	64
+#define DF_MAX_VCPU_ID	4096	/* one more than the largest */
 
 struct df_slot;
 struct df_vcpu;
@@ -21,7 +22,7 @@ struct df_vcpu;
  * @refs: one of the VM's file, one of each of its vCPUs' files
  * @mm: the address space that guest memory comes from, the creator's
  * @lock: guards @vcpus
- * @vcpus: by their IDs; they go with the VM
+ * @vcpus: in the order of their making, without holes; they go with the VM
  * @memory_lock: guards the next three; taken before @lock
  * @slots: by their IDs
  * @logged_slots: how many of them have a dirty log
@@ -56,7 +57,7 @@ int df_vm_create(void);
 void df_vm_get(struct df_vm *vm);
 void df_vm_put(struct df_vm *vm);
 
-/** df_vm_vcpu() - a vCPU by its index, or NULL; it lives as long as the VM. Context: Any. */
+/** df_vm_vcpu() - a vCPU by its place, or NULL behind the last one; it lives as long as the VM. Context: Any. */
 static inline struct df_vcpu *df_vm_vcpu(const struct df_vm *vm, unsigned int n)
 {
 	/* Pairs with df_vcpu_create(): what is found is initialized. */

@@ -24,7 +24,7 @@
 #define OSXSAVE		BIT_ULL(27)
 
 /* They are sorted; of those with the same leaf the first that user space gave is the one. */
-static const struct kvm_cpuid_entry2 *find(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
+const struct kvm_cpuid_entry2 *cpuid_find(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
 {
 	const struct kvm_cpuid_entry2 *e = arch->cpuid, *end = e + arch->nr_cpuid;
 
@@ -49,14 +49,14 @@ static const struct kvm_cpuid_entry2 *find(const struct df_vcpu_arch *arch, u32 
 bool cpuid_has(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf, enum cpuid_regs_idx reg,
 	       unsigned int bit)
 {
-	const struct kvm_cpuid_entry2 *e = find(arch, leaf, subleaf);
+	const struct kvm_cpuid_entry2 *e = cpuid_find(arch, leaf, subleaf);
 
 	return e && (&e->eax)[reg] & BIT(bit);
 }
 
 u64 cpuid_xfeatures(const struct df_vcpu_arch *arch)
 {
-	const struct kvm_cpuid_entry2 *e = find(arch, LEAF_XSTATE, 0);
+	const struct kvm_cpuid_entry2 *e = cpuid_find(arch, LEAF_XSTATE, 0);
 
 	return e ? (e->eax | (u64)e->edx << 32) & fpu_features() : XFEATURE_MASK_FP;
 }
@@ -70,12 +70,12 @@ static const u32 signature[] = { 0x4b4d564b, 0x564b4d56, 0x4d };
 static u32 pv_features(const struct df_vcpu_arch *arch)
 {
 	for (u32 leaf = KVM_CPUID_SIGNATURE; leaf < PV_LEAVES_END; leaf += PV_LEAVES_STEP) {
-		const struct kvm_cpuid_entry2 *e = find(arch, leaf, 0);
+		const struct kvm_cpuid_entry2 *e = cpuid_find(arch, leaf, 0);
 
 		if (!e || e->ebx != signature[0] || e->ecx != signature[1] ||
 		    e->edx != signature[2])
 			continue;
-		e = find(arch, leaf + 1, 0);
+		e = cpuid_find(arch, leaf + 1, 0);
 		return e ? e->eax : 0;
 	}
 	return 0;
@@ -90,7 +90,7 @@ void cpuid_pv_enforce(struct df_vcpu_arch *arch, bool enforce)
 /* What is not there is zeroes. */
 static void answer(struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
 {
-	const struct kvm_cpuid_entry2 *e = find(arch, leaf, subleaf);
+	const struct kvm_cpuid_entry2 *e = cpuid_find(arch, leaf, subleaf);
 	static const struct kvm_cpuid_entry2 none;
 	u64 *regs = arch->regs;
 

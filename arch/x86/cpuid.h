@@ -18,6 +18,9 @@ struct kvm_cpuid2;
  */
 int cpuid_handle(struct df_vcpu *vcpu);
 
+/** cpuid_find() - what a vCPU's CPUID says of a leaf, or NULL. */
+const struct kvm_cpuid_entry2 *cpuid_find(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf);
+
 /** cpuid_has() - does a vCPU's CPUID have this bit? */
 bool cpuid_has(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf, enum cpuid_regs_idx reg,
 	       unsigned int bit);

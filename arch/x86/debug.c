@@ -28,6 +28,14 @@ u32 debug_guest_debug_flags(void)
 	return GUEST_DEBUG_FLAGS;
 }
 
+void debug_reset(struct df_vcpu_arch *arch)
+{
+	memset(arch->db, 0, sizeof(arch->db));
+	arch->dr6 = DR6_ACTIVE_LOW;
+	arch->dr7 = DR7_FIXED;
+	arch->dirty |= DF_DIRTY_DR7;
+}
+
 void debug_load(const struct df_vcpu_arch *arch)
 {
 	const u64 *db = arch->db;

@@ -35,6 +35,9 @@ static inline bool debug_has_breakpoints(const struct df_vcpu_arch *arch)
 	return debug_dr7(arch) & DR7_ANY_ON;
 }
 
+/** debug_reset() - the guest's registers after power-on or INIT. */
+void debug_reset(struct df_vcpu_arch *arch);
+
 /** debug_load() - breakpoints into the CPU; preemption off. */
 void debug_load(const struct df_vcpu_arch *arch);
 

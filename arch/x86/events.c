@@ -3,6 +3,7 @@
 #include <asm/trapnr.h>
 #include <asm/vmx.h>
 
+#include "apic/lapic.h"
 #include "arch.h"
 #include "events.h"
 #include "run.h"
@@ -84,21 +85,89 @@ void events_requeue(struct df_vcpu_arch *arch)
 			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & ~(u64)GUEST_INTR_STATE_NMI);
 }
 
-/* An NMI goes in when nothing holds it up; until then its window exits. */
-void events_raise_nmi(struct df_vcpu_arch *arch)
+void events_nmi(struct df_vcpu_arch *arch)
 {
-	u64 primary = vmcs_read(CPU_BASED_VM_EXEC_CONTROL);
+	if (arch->nmi_pending < 2)
+		arch->nmi_pending++;
+}
+
+void events_reset(struct df_vcpu_arch *arch)
+{
+	arch->inject_info = 0;
+	arch->nmi_pending = 0;
+	arch->interrupt_pending = false;
+}
+
+/* Until something goes in, its window exits. */
+static void set_window(bool *is_set, bool on, u32 control)
+{
+	if (*is_set == on)
+		return;
+	*is_set = on;
+	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, vmcs_read(CPU_BASED_VM_EXEC_CONTROL) ^ control);
+}
+
+/* User space's interrupt controller is wired to LINT0, if there is such a pin. */
+static bool has_lint0(const struct df_vcpu_arch *arch)
+{
+	u32 lvt;
+
+	if (!lapic_is_here(arch) || !lapic_is_enabled(arch))
+		return true;
+	lvt = lapic_get(arch, APIC_LVT0);
+	return !(lvt & APIC_LVT_MASKED) && (lvt & APIC_MODE_MASK) == APIC_DM_EXTINT;
+}
+
+/* An NMI before an interrupt, and neither while something holds it up. */
+void events_raise_waiting(struct df_vcpu_arch *arch)
+{
 	u32 blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+	bool lint0 = has_lint0(arch);
 
 	if (arch->nmi_pending && !arch->inject_info &&
 	    !(blocked & (SHADOW_MASK | GUEST_INTR_STATE_NMI))) {
 		raise(arch, X86_TRAP_NMI | INTR_TYPE_NMI_INTR, 0);
 		arch->nmi_pending--;
 	}
-	if (arch->nmi_window == !!arch->nmi_pending)
-		return;
-	arch->nmi_window = arch->nmi_pending;
-	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, primary ^ CPU_BASED_NMI_WINDOW_EXITING);
+	if (arch->interrupt_pending && lint0 && !arch->inject_info &&
+	    arch->rflags & X86_EFLAGS_IF && !(blocked & SHADOW_MASK)) {
+		raise(arch, arch->interrupt_vector | INTR_TYPE_EXT_INTR, 0);
+		arch->interrupt_pending = false;
+	}
+	set_window(&arch->nmi_window, arch->nmi_pending, CPU_BASED_NMI_WINDOW_EXITING);
+	set_window(&arch->interrupt_window,
+		   lint0 && (arch->interrupt_pending || arch->wants_window),
+		   CPU_BASED_INTR_WINDOW_EXITING);
+}
+
+bool events_takes_interrupt(const struct df_vcpu_arch *arch)
+{
+	bool shadow = arch->shadowed & SHADOW_MASK && !(arch->dirty & DF_DIRTY_SKIPPED);
+
+	return arch->rflags & X86_EFLAGS_IF && !shadow && !arch->inject_info &&
+	       !arch->interrupt_pending && has_lint0(arch);
+}
+
+int events_handle_window(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	if (!arch->wants_window || arch->interrupt_pending)
+		return DF_RESUME;
+	return exit_to_user(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
+}
+
+int events_queue_interrupt(struct df_vcpu *vcpu, u32 vector)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	if (vector >= KVM_NR_INTERRUPTS)
+		return -EINVAL;
+	if (lapic_is_here(arch) && arch->interrupt_pending)
+		return -EEXIST;
+	arch->interrupt_vector = vector;
+	arch->interrupt_pending = true;
+	return 0;
 }
 
 /* ---- what user space sees ---------------------------------------------------- */
@@ -151,6 +220,10 @@ int events_get(struct df_vcpu *vcpu, struct kvm_vcpu_events *events)
 		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
 	};
 	get_injected(arch, events);
+	if (arch->interrupt_pending && !lapic_is_here(arch) && !events->interrupt.injected) {
+		events->interrupt.injected = 1;
+		events->interrupt.nr = arch->interrupt_vector;
+	}
 	return 0;
 }
 
@@ -171,6 +244,7 @@ static bool events_valid(const struct kvm_vcpu_events *e)
 static void set_injected(struct df_vcpu_arch *arch, const struct kvm_vcpu_events *e)
 {
 	arch->inject_info = 0;
+	arch->interrupt_pending = false;
 	if (e->exception.injected || e->exception.pending) {
 		if (e->exception.has_error_code)
 			events_exception_error(arch, e->exception.nr, e->exception.error_code);
@@ -207,6 +281,7 @@ int events_set(struct df_vcpu *vcpu, const struct kvm_vcpu_events *e)
 			blocked |= GUEST_INTR_STATE_STI;
 	}
 	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, blocked);
+	arch->shadowed = blocked;
 	run_vmcs_end();
 
 	set_injected(arch, e);

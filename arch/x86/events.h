@@ -30,7 +30,22 @@ int events_page_fault(struct df_vcpu_arch *arch, u64 linear, u32 error);
 /* Of the run loop, interrupts off, the VMCS current. */
 void events_inject(struct df_vcpu_arch *arch);
 void events_requeue(struct df_vcpu_arch *arch);
-void events_raise_nmi(struct df_vcpu_arch *arch);
+void events_raise_waiting(struct df_vcpu_arch *arch);
+
+/** events_nmi() - one more NMI; two at most are remembered. Context: The vCPU's thread. */
+void events_nmi(struct df_vcpu_arch *arch);
+
+/** events_takes_interrupt() - would one of KVM_INTERRUPT go in now? */
+bool events_takes_interrupt(const struct df_vcpu_arch *arch);
+
+/** events_queue_interrupt() - KVM_INTERRUPT. 0, -ENXIO or -EEXIST. The vCPU's lock held. */
+int events_queue_interrupt(struct df_vcpu *vcpu, u32 vector);
+
+/** events_handle_window() - interrupts can go in. DF_RESUME or DF_TO_USER. */
+int events_handle_window(struct df_vcpu *vcpu);
+
+/** events_reset() - forget all that is on its way. */
+void events_reset(struct df_vcpu_arch *arch);
 
 /* KVM_GET_VCPU_EVENTS and KVM_SET_VCPU_EVENTS; the vCPU's lock held. */
 int events_get(struct df_vcpu *vcpu, struct kvm_vcpu_events *events);

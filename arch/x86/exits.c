@@ -10,12 +10,17 @@
 #include <asm/trapnr.h>
 #include <asm/vmx.h>
 
+#include "apic/delivery.h"
+#include "apic/lapic.h"
+#include "apic/mode.h"
+#include "apic/timer.h"
 #include "arch.h"
 #include "cpuid.h"
 #include "debug.h"
 #include "emulate/access.h"
 #include "events.h"
 #include "fpu.h"
+#include "halt.h"
 #include "host.h"
 #include "hypercall.h"
 #include "ioeventfd.h"
@@ -27,6 +32,7 @@
 #include "vcpu.h"
 #include "vm.h"
 #include "vmx/operation.h"
+#include "vmx/vmcs.h"
 
 #define INTR_TYPE_VECTOR	(INTR_INFO_INTR_TYPE_MASK | INTR_INFO_VECTOR_MASK)
 
@@ -132,6 +138,17 @@ static noinline int inner_io(struct df_vcpu *vcpu)
 	return exit_pio(vcpu, q);
 }
 
+/* The xAPIC's registers that the CPU leaves to us; the value is there already. */
+static noinline int apic_write_inner(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	if (vmcs_read(EXIT_QUALIFICATION) != APIC_ICR)
+		return DF_TO_MIDDLE;
+	return delivery_icr_inner(vcpu, lapic_get(arch, APIC_ICR2) >> 24,
+				  lapic_get(arch, APIC_ICR));
+}
+
 int exit_handle_inner(struct df_vcpu *vcpu)
 {
 	switch (vcpu->arch.exit.reason) {
@@ -145,20 +162,25 @@ int exit_handle_inner(struct df_vcpu *vcpu)
 	case EXIT_REASON_INVD:			return skip(vcpu);
 	case EXIT_REASON_WBINVD:		return skip(vcpu);
 	case EXIT_REASON_NMI_WINDOW:		return DF_RESUME;
+	case EXIT_REASON_HLT:			return halt_inner(vcpu);
+	case EXIT_REASON_APIC_WRITE:		return apic_write_inner(vcpu);
+	case EXIT_REASON_PREEMPTION_TIMER:
+		timer_exit(&vcpu->arch);
+		return DF_RESUME;
 	default:				return DF_TO_MIDDLE;
 	}
 }
 
 /* ---- what is for the host: just outside of it, interrupts still off ---------------- */
 
-/* It is pending in the host's APIC, and taken when interrupts are on. */
+/* The exit has acknowledged it: its handler is called, as if it had come just now. */
 static void host_interrupt(struct df_vcpu_arch *arch)
 {
+	u8 vector = vmcs_read(VM_EXIT_INTR_INFO);
+
 	/* The guest held nothing that RCU guards: a tick may know. */
 	rcu_virt_note_context_switch();
-	local_irq_enable();
-	cpu_relax();
-	local_irq_disable();
+	vmx_call_gate(vmcs_host_gate(vector));
 	/* An IPI may have changed CR4. */
 	state_host_cr4(arch);
 }
@@ -175,19 +197,21 @@ static void host_exception(void)
 		asm volatile("int $2");
 }
 
-void exit_handle_host(struct df_vcpu_arch *arch)
+void exit_handle_host(struct df_vcpu *vcpu)
 {
-	switch (arch->exit.reason) {
+	switch (vcpu->arch.exit.reason) {
 	case EXIT_REASON_EXTERNAL_INTERRUPT:
-		host_interrupt(arch);
+		host_interrupt(&vcpu->arch);
 		break;
 	case EXIT_REASON_EXCEPTION_NMI:
 		host_exception();
 		break;
 	case EXIT_REASON_IO_INSTRUCTION:
-		eventfd_signal(arch->kick);
+		eventfd_signal(vcpu->arch.kick);
 		break;
 	}
+	if (vcpu->arch.lapic.to_wake)
+		delivery_wake(vcpu);
 }
 
 /* ---- control registers -------------------------------------------------------------- */
@@ -320,9 +344,43 @@ static int handle_ept_violation(struct df_vcpu *vcpu)
 	err = mapping_fault(vcpu->vm, exit->gpa, exit->qualification & EPT_VIOLATION_ACC_WRITE,
 			    exit->qualification & EPT_VIOLATION_ACC_INSTR);
 	if (err == -ENXIO)
+		err = apic_page_fault(vcpu, exit->gpa);
+	if (err == -ENXIO)
 		return no_memory(vcpu);
 	/* A page that shrank or moved between two looks: the guest tries again. */
 	return err && err != -EAGAIN ? err : DF_RESUME;
+}
+
+/* ---- the local APIC ------------------------------------------------------------------- */
+
+/* SDM, "Exit Qualification for APIC-Access VM Exits". */
+#define ACCESS_BY_READ	0x0000
+#define ACCESS_BY_WRITE	0x1000
+
+static int handle_apic_access(struct df_vcpu *vcpu)
+{
+	const struct vmx_exit *exit = &vcpu->arch.exit;
+	u32 type = exit->qualification & APIC_ACCESS_TYPE;
+
+	if (exit->idt_info & VECTORING_INFO_VALID_MASK)
+		return internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
+	if (type != ACCESS_BY_READ && type != ACCESS_BY_WRITE)
+		return emulate_failed(vcpu, NULL, 0);
+	return emulate_mmio(vcpu);
+}
+
+static int handle_apic_write(struct df_vcpu *vcpu)
+{
+	unsigned int reg = vcpu->arch.exit.qualification & 0xff0;
+
+	lapic_write(vcpu, reg, lapic_get(&vcpu->arch, reg));
+	return DF_RESUME;
+}
+
+static int handle_eoi(struct df_vcpu *vcpu)
+{
+	delivery_end(vcpu, vcpu->arch.exit.qualification);
+	return DF_RESUME;
 }
 
 /* ---- the rest -------------------------------------------------------------------------- */
@@ -366,6 +424,8 @@ static int handle_exception(struct df_vcpu *vcpu)
 
 static int handle_hlt(struct df_vcpu *vcpu)
 {
+	if (lapic_is_here(&vcpu->arch))
+		return halt_begin(vcpu);
 	skip(vcpu);
 	return exit_to_user(vcpu, KVM_EXIT_HLT);
 }
@@ -388,6 +448,10 @@ int exit_handle(struct df_vcpu *vcpu)
 	case EXIT_REASON_EPT_VIOLATION:		return handle_ept_violation(vcpu);
 	case EXIT_REASON_CR_ACCESS:		return handle_cr(vcpu);
 	case EXIT_REASON_VMCALL:		return hypercall_handle(vcpu);
+	case EXIT_REASON_APIC_ACCESS:		return handle_apic_access(vcpu);
+	case EXIT_REASON_APIC_WRITE:		return handle_apic_write(vcpu);
+	case EXIT_REASON_EOI_INDUCED:		return handle_eoi(vcpu);
+	case EXIT_REASON_INTERRUPT_WINDOW:	return events_handle_window(vcpu);
 	case EXIT_REASON_DR_ACCESS:		return debug_handle_mov(vcpu);
 	case EXIT_REASON_MSR_READ:		return msr_handle(vcpu, false);
 	case EXIT_REASON_MSR_WRITE:		return msr_handle(vcpu, true);

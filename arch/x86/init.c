@@ -15,6 +15,8 @@
 #include <asm/cpufeature.h>
 #include <asm/processor.h>
 
+#include "apic/mode.h"
+#include "apic/timer.h"
 #include "arch.h"
 #include "fpu.h"
 #include "host.h"
@@ -161,6 +163,8 @@ int df_arch_init(struct dentry *debugfs)
 		return err;
 	vmcs_resolve_controls(&host_caps);
 	msr_init();
+	apic_mode_init();
+	timer_init();
 	err = state_init();
 	if (!err)
 		err = fpu_init();

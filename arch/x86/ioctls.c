@@ -9,18 +9,25 @@
 #include <linux/uaccess.h>
 #include <asm/tsc.h>
 
+#include "apic/lapic.h"
 #include "arch.h"
 #include "clock.h"
 #include "cpuid.h"
 #include "debug.h"
 #include "events.h"
 #include "fpu.h"
+#include "halt.h"
 #include "mapping.h"
+#include "memory.h"
 #include "msr.h"
 #include "state.h"
+#include "routing.h"
 #include "tsc.h"
 #include "vcpu.h"
 #include "vm.h"
+
+#define APIC_GFN	(APIC_DEFAULT_PHYS_BASE >> PAGE_SHIFT)
+#define X2APIC_API	(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
 
 long df_arch_check_extension(unsigned long capability)
 {
@@ -38,7 +45,15 @@ long df_arch_check_extension(unsigned long capability)
 	case KVM_CAP_KVMCLOCK_CTRL:
 	case KVM_CAP_ENABLE_CAP:
 	case KVM_CAP_ENFORCE_PV_FEATURE_CPUID:
+	case KVM_CAP_IRQCHIP:
+	case KVM_CAP_SPLIT_IRQCHIP:
+	case KVM_CAP_USER_NMI:
+	case KVM_CAP_SET_BOOT_CPU_ID:
+	case KVM_CAP_TSC_DEADLINE_TIMER:
+	case KVM_CAP_X86_APIC_BUS_CYCLES_NS:
 		return 1;
+	case KVM_CAP_X2APIC_API:
+		return X2APIC_API;
 	case KVM_CAP_TSC_CONTROL:
 		return tsc_can_scale();
 	case KVM_CAP_VM_TSC_CONTROL:
@@ -56,9 +71,98 @@ long df_arch_check_extension(unsigned long capability)
 	}
 }
 
+/* ---- what has to be said before there are vCPUs -------------------------------------- */
+
+bool df_arch_has_irqchip(const struct df_vm *vm)
+{
+	return READ_ONCE(vm->arch.irqchip);
+}
+
+bool df_arch_memory_reserved(const struct df_vm *vm, u64 gfn, u64 pages)
+{
+	return df_arch_has_irqchip(vm) && APIC_GFN - gfn < pages;
+}
+
+u32 df_arch_max_vcpu_id(const struct df_vm *vm)
+{
+	lockdep_assert_held(&vm->lock);
+	return vm->arch.max_vcpu_id;
+}
+
+/* The pins are of user space's IOAPIC: it hears of their EOIs. */
+static int create_irqchip(struct df_vm *vm, u32 pins, int has_vcpus)
+{
+	guard(rwsem_write)(&vm->memory_lock);
+	guard(mutex)(&vm->lock);
+	if (vm->arch.irqchip)
+		return -EEXIST;
+	if (vm->vcpus[0])
+		return has_vcpus;
+	if (df_memory_slot(vm, APIC_GFN))
+		return -EEXIST;
+	vm->irq.pins = pins;
+	WRITE_ONCE(vm->arch.irqchip, true);
+	return 0;
+}
+
+static int set_boot_cpu(struct df_vm *vm, u32 id)
+{
+	guard(mutex)(&vm->lock);
+	if (vm->vcpus[0])
+		return -EBUSY;
+	vm->arch.boot_cpu = id;
+	return 0;
+}
+
+static int set_max_vcpu_id(struct df_vm *vm, u64 max)
+{
+	guard(mutex)(&vm->lock);
+	if (max > DF_MAX_VCPU_ID || vm->vcpus[0])
+		return -EINVAL;
+	if (vm->arch.max_vcpu_id == max)
+		return 0;
+	if (!max || vm->arch.max_vcpu_id != DF_MAX_VCPU_ID)
+		return -EINVAL;
+	vm->arch.max_vcpu_id = max;
+	return 0;
+}
+
+static int set_x2apic_api(struct df_vm *vm, u64 flags)
+{
+	if (flags & ~(u64)X2APIC_API)
+		return -EINVAL;
+	guard(mutex)(&vm->lock);
+	WRITE_ONCE(vm->arch.x2apic_api, vm->arch.x2apic_api | flags);
+	return 0;
+}
+
+/* The longest count has to be a number, as in KVM. */
+static int set_bus_cycle(struct df_vm *vm, u64 ns)
+{
+	if (!ns || ns > U64_MAX / (128ULL * U32_MAX))
+		return -EINVAL;
+	guard(mutex)(&vm->lock);
+	if (!vm->arch.irqchip)
+		return -ENXIO;
+	if (vm->vcpus[0])
+		return -EINVAL;
+	vm->arch.bus_cycle_ns = ns;
+	return 0;
+}
+
 int df_arch_enable_cap(struct df_vm *vm, const struct kvm_enable_cap *cap)
 {
 	switch (cap->cap) {
+	case KVM_CAP_SPLIT_IRQCHIP:
+		if (cap->args[0] > DF_MAX_ROUTES)
+			return -EINVAL;
+		return create_irqchip(vm, cap->args[0], -EEXIST);
+	case KVM_CAP_X2APIC_API:
+		return set_x2apic_api(vm, cap->args[0]);
+	case KVM_CAP_MAX_VCPU_ID:
+		return set_max_vcpu_id(vm, cap->args[0]);
+	case KVM_CAP_X86_APIC_BUS_CYCLES_NS:
+		return set_bus_cycle(vm, cap->args[0]);
 	case KVM_CAP_X86_USER_SPACE_MSR:
 		if (cap->args[0] & ~msr_user_reasons())
 			return -EINVAL;
@@ -108,6 +212,13 @@ long df_arch_vm_ioctl(struct df_vm *vm, unsigned int cmd, unsigned long arg)
 		return get_clock(vm, (void __user *)arg);
 	case KVM_SET_CLOCK:
 		return set_clock(vm, (void __user *)arg);
+	case KVM_CREATE_IRQCHIP:
+		return create_irqchip(vm, 0, -EINVAL);
+	case KVM_SET_BOOT_CPU_ID:
+		return set_boot_cpu(vm, arg);
+	case KVM_GET_IRQCHIP:
+	case KVM_SET_IRQCHIP:
+		return -ENXIO;	/* no PIC, and the IOAPIC is user space's */
 	default:
 		return -ENOTTY;
 	}
@@ -232,18 +343,44 @@ static long set_events(struct df_vcpu *vcpu, void *events)
 	return events_set(vcpu, events);
 }
 
-/* Without an APIC in the kernel a vCPU waits for nothing here, as in KVM. */
-static long get_mp_state(struct df_vcpu *vcpu, void *arg)
+static long get_mp_state(struct df_vcpu *vcpu, void *state)
 {
-	*(struct kvm_mp_state *)arg = (struct kvm_mp_state){ KVM_MP_STATE_RUNNABLE };
-	return 0;
+	return halt_get_state(vcpu, state);
 }
 
-static long set_mp_state(struct df_vcpu *vcpu, void *arg)
+static long set_mp_state(struct df_vcpu *vcpu, void *state)
 {
-	const struct kvm_mp_state *state = arg;
+	return halt_set_state(vcpu, state);
+}
 
-	return state->mp_state == KVM_MP_STATE_RUNNABLE ? 0 : -EINVAL;
+static long get_lapic(struct df_vcpu *vcpu, void *state)
+{
+	return lapic_get_state(vcpu, state);
+}
+
+static long set_lapic(struct df_vcpu *vcpu, void *state)
+{
+	return lapic_set_state(vcpu, state);
+}
+
+static long interrupt(struct df_vcpu *vcpu, void *arg)
+{
+	const struct kvm_interrupt *interrupt = arg;
+
+	return events_queue_interrupt(vcpu, interrupt->irq);
+}
+
+/* The CPU keeps the task priority: whoever patches guests for it need not. */
+static long set_vapic_addr(struct df_vcpu *vcpu, void *arg)
+{
+	return lapic_is_here(&vcpu->arch) ? 0 : -EINVAL;
+}
+
+static long tpr_access_reporting(struct df_vcpu *vcpu, void *arg)
+{
+	const struct kvm_tpr_access_ctl *control = arg;
+
+	return control->flags ? -EINVAL : 0;
 }
 
 static long enable_cap(struct df_vcpu *vcpu, void *arg)
@@ -278,6 +415,11 @@ static const struct fixed {
 	{ KVM_GET_MP_STATE,	get_mp_state },
 	{ KVM_SET_MP_STATE,	set_mp_state },
 	{ KVM_ENABLE_CAP,	enable_cap },
+	{ KVM_GET_LAPIC,	get_lapic },
+	{ KVM_SET_LAPIC,	set_lapic },
+	{ KVM_INTERRUPT,	interrupt },
+	{ KVM_SET_VAPIC_ADDR,	set_vapic_addr },
+	{ KVM_TPR_ACCESS_REPORTING, tpr_access_reporting },
 };
 
 static long run_fixed(struct df_vcpu *vcpu, const struct fixed *ioctl, void __user *user)
@@ -367,6 +509,9 @@ long df_arch_vcpu_ioctl(struct df_vcpu *vcpu, unsigned int cmd, unsigned long ar
 	case KVM_SET_DEVICE_ATTR:	return device_attr(vcpu, cmd, user);
 	case KVM_PRE_FAULT_MEMORY:	return pre_fault(vcpu, user);
 	case KVM_KVMCLOCK_CTRL:		return clock_stopped(vcpu);
+	case KVM_NMI:
+		events_nmi(&vcpu->arch);
+		return 0;
 	default:			return -ENOTTY;
 	}
 }

@@ -9,6 +9,8 @@
 #include <asm/page.h>
 #include <asm/processor.h>
 
+#include "apic/lapic.h"
+#include "apic/timer.h"
 #include "arch.h"
 #include "clock.h"
 #include "cpuid.h"
@@ -80,7 +82,7 @@ static const struct row rows[] = {
 	/* KVM's clock, by its first numbers; the later ones are below. */
 	{ MSR_KVM_WALL_CLOCK, COMPUTED, ANY, LISTED, 0, 0, PV_CLOCK },
 	{ MSR_KVM_SYSTEM_TIME, COMPUTED, ANY, LISTED, 0, 0, PV_CLOCK },
-	/* Where the APIC is, and whether: user space's to say until there is one here. */
+	/* Where the APIC is, whether, and in which mode. */
 	{ MSR_IA32_APICBASE, COMPUTED },
 	{ MSR_IA32_TSC_ADJUST, COMPUTED, ANY, LISTED },
 	/* Microcode is the host's: loading it does nothing, its revision is user space's to say. */
@@ -90,6 +92,8 @@ static const struct row rows[] = {
 	{ MSR_PLATFORM_INFO, STORED, NOTHING, LISTED, DF_STORED_PLATFORM_INFO },
 	/* Memory types of ranges: kept, and without effect, EPT has the last word. */
 	{ MSR_MTRRcap, CONSTANT, NOTHING, 0, 0, 0x500 | MTRR_VARIABLE },
+	/* The timer of every tick; its write is handled first of all. */
+	{ MSR_IA32_TSC_DEADLINE, COMPUTED, ANY, LISTED },
 	/* What the CPU is not vulnerable to; the guest's own mitigations hang on it. */
 	{ MSR_IA32_ARCH_CAPABILITIES, STORED, NOTHING, LISTED | FEATURE,
 	  DF_STORED_ARCH_CAPABILITIES, 0, ARCH_CAPABILITIES },
@@ -307,6 +311,9 @@ static int compute_get(struct df_vcpu *vcpu, u32 index, u64 *value)
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		*value = arch->system_time;
 		return 0;
+	case MSR_IA32_TSC_DEADLINE:
+		*value = timer_get_deadline(arch);
+		return 0;
 	default:
 		*value = arch->apic_base;
 		return 0;
@@ -332,12 +339,11 @@ static int compute_set(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		clock_set_system_time(vcpu, value);
 		return 0;
-	default:
-		/* Where the APIC is cannot change before there is one. */
-		if (!host)
-			return value == arch->apic_base ? 0 : -EINVAL;
-		arch->apic_base = value;
+	case MSR_IA32_TSC_DEADLINE:
+		timer_set_deadline(arch, value);
 		return 0;
+	default:
+		return lapic_set_base(vcpu, value, host);
 	}
 }
 
@@ -356,12 +362,19 @@ static int access_field(struct df_vcpu_arch *arch, u32 field, u64 *value, bool w
 	return 0;
 }
 
+static bool is_lapic(u32 index)
+{
+	return index >= APIC_BASE_MSR && index <= LAPIC_LAST_MSR;
+}
+
 /* 0, -ENOENT for an MSR that is not there, or -EIO. */
 static int read_msr(struct df_vcpu *vcpu, u32 index, u64 *value)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	const struct row *row = find(index);
 
+	if (is_lapic(index))
+		return lapic_read_msr(vcpu, index, value);
 	if (!row)
 		return -ENOENT;
 	switch (row->place) {
@@ -388,6 +401,8 @@ static int write_msr(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 	const struct row *row = find(index);
 	u64 now = 0;
 
+	if (is_lapic(index))
+		return lapic_write_msr(vcpu, index, value);
 	if (!row)
 		return -ENOENT;
 	if (row->check == NOTHING)
@@ -432,6 +447,13 @@ int msr_handle_inner(struct df_vcpu *vcpu, bool write)
 	const struct row *row = find_for_guest(arch, index);
 	u64 *place, value = edx_eax(arch);
 
+	if (write && index == LAPIC_MSR(APIC_ICR))
+		return lapic_icr_inner(vcpu, value);
+	if (write && index == MSR_IA32_TSC_DEADLINE) {
+		timer_set_deadline(arch, value);
+		exit_skip(arch);
+		return DF_RESUME;
+	}
 	if (!row || row->place != STORED)
 		return DF_TO_MIDDLE;
 	place = stored(arch, row);
@@ -481,7 +503,7 @@ int msr_handle(struct df_vcpu *vcpu, bool write)
 	u64 value = edx_eax(arch), reason;
 	int err;
 
-	if (!find_for_guest(arch, index))
+	if (!is_lapic(index) && !find_for_guest(arch, index))
 		err = -ENOENT;
 	else
 		err = write ? write_msr(vcpu, index, value, false) :

@@ -13,11 +13,17 @@
 #include <asm/debugreg.h>
 #include <asm/perf_event.h>
 
+#include "apic/delivery.h"
+#include "apic/lapic.h"
+#include "apic/mode.h"
+#include "apic/posted.h"
+#include "apic/timer.h"
 #include "arch.h"
 #include "clock.h"
 #include "debug.h"
 #include "events.h"
 #include "fpu.h"
+#include "halt.h"
 #include "host.h"
 #include "pml.h"
 #include "run.h"
@@ -46,6 +52,8 @@ static noinline int load(struct df_vcpu_arch *arch)
 		smp_mb__after_atomic();
 		vmcs_host_on_cpu();
 		state_host_on_cpu(arch);
+		if (lapic_is_here(arch))
+			posted_on_cpu(arch);
 		/* The guest may have flushed elsewhere what is remembered here. */
 		vmx_invvpid_context(arch->vpid);
 	}
@@ -67,13 +75,15 @@ static void nothing(void *unused)
 {
 }
 
-void run_request_all(struct df_vm *vm, unsigned int request)
+/* Whoever was in the guest is interrupted, and looks before it enters again. */
+void run_request_all(struct df_vm *vm, int request)
 {
-	for (unsigned int i = 0; i < DF_MAX_VCPUS; i++) {
-		struct df_vcpu *vcpu = df_vm_vcpu(vm, i);
+	for (unsigned int n = 0; n < DF_MAX_VCPUS; n++) {
+		struct df_vcpu *vcpu = df_vm_vcpu(vm, n);
 
-		if (vcpu)
-			set_bit(request, &vcpu->arch.requests);
+		if (!vcpu)
+			break;
+		set_bit(request, &vcpu->arch.requests);
 	}
 	/* Pairs with the barrier where a vCPU comes to a CPU. */
 	smp_mb__after_atomic();
@@ -101,6 +111,16 @@ static __always_inline void write_skipped(struct df_vcpu_arch *arch)
 		vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, DR_STEP);
 }
 
+static void write_apic(struct df_vcpu *vcpu, u32 dirty)
+{
+	if (!lapic_is_here(&vcpu->arch))
+		return;
+	if (dirty & DF_DIRTY_APIC_MODE)
+		apic_mode_write(vcpu);
+	if (dirty & DF_DIRTY_EOI)
+		apic_mode_write_eoi(vcpu);
+}
+
 void run_write_dirty(struct df_vcpu_arch *arch)
 {
 	u32 dirty = arch->dirty;
@@ -120,15 +140,23 @@ void run_write_dirty(struct df_vcpu_arch *arch)
 		vmcs_write(GUEST_RFLAGS, debug_rflags(arch));
 	if (dirty & DF_DIRTY_DR7)
 		vmcs_write(GUEST_DR7, debug_dr7(arch));
+	if (dirty & DF_DIRTY_APIC && lapic_is_here(arch))
+		posted_write_status(arch);
+	if (unlikely(dirty & (DF_DIRTY_APIC_MODE | DF_DIRTY_EOI)))
+		write_apic(container_of(arch, struct df_vcpu, arch), dirty);
 }
 
 static void prepare_entry(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 
+	if (arch->lapic.deadline)
+		timer_enter(arch);
+	if (lapic_is_here(arch))
+		posted_fold(arch);
 	run_write_dirty(arch);
-	if (unlikely(arch->nmi_pending || arch->nmi_window))
-		events_raise_nmi(arch);
+	if (unlikely(arch->waiting))
+		events_raise_waiting(arch);
 	if (unlikely(arch->debug.control & KVM_GUESTDBG_SINGLESTEP))
 		end_shadow();
 	trace_df_entry(vcpu->id, arch->rip, arch->inject_info);
@@ -358,7 +386,7 @@ static int enter_and_stay(struct df_vcpu *vcpu)
 			return DF_RESUME;
 		}
 		if (ret == DF_TO_HOST)
-			exit_handle_host(arch);
+			exit_handle_host(vcpu);
 	}
 	return -EAGAIN;
 }
@@ -367,8 +395,13 @@ static int enter_and_stay(struct df_vcpu *vcpu)
 static int inner_ring(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	int ret = enter_and_stay(vcpu);
+	int ret;
 
+	/* A full barrier: requests and posted interrupts are looked at behind it; see posted.h. */
+	smp_store_mb(arch->where, DF_IN_GUEST);
+	ret = enter_and_stay(vcpu);
+	WRITE_ONCE(arch->where, DF_OUTSIDE);
+	arch->shadowed = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
 	if (!(arch->dirty & DF_DIRTY_RSP))
 		arch->regs[DF_RSP] = vmcs_read(GUEST_RSP);
 	return ret;
@@ -400,6 +433,28 @@ static int enter_guest(struct df_vcpu *vcpu)
 	return ret;
 }
 
+/* ---- the middle ring ---------------------------------------------------------------- */
+
+/* What others have asked for. DF_RESUME, DF_TO_USER or -EIO. */
+static int serve_requests(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	if (test_and_clear_bit(DF_REQ_CLOCK, &arch->requests))
+		clock_update(vcpu);
+	if (test_and_clear_bit(DF_REQ_NMI, &arch->requests))
+		events_nmi(arch);
+	if (test_and_clear_bit(DF_REQ_APIC_MODE, &arch->requests))
+		arch->dirty |= DF_DIRTY_APIC_MODE;
+	if (test_and_clear_bit(DF_REQ_EOI, &arch->requests))
+		delivery_find_ends(vcpu);
+	if (test_and_clear_bit(DF_REQ_EOI_TO_USER, &arch->requests)) {
+		vcpu->run->eoi.vector = arch->lapic.eoi_vector;
+		return exit_to_user(vcpu, KVM_EXIT_IOAPIC_EOI);
+	}
+	return halt_serve(vcpu) ?: DF_RESUME;
+}
+
 static int finish_last_exit(struct df_vcpu *vcpu)
 {
 	int (*complete)(struct df_vcpu *vcpu) = vcpu->arch.complete;
@@ -408,33 +463,29 @@ static int finish_last_exit(struct df_vcpu *vcpu)
 	return complete ? complete(vcpu) : DF_RESUME;
 }
 
-/* What others have asked of the vCPU, and takes guest memory: the VMCS is not at hand. */
-static void serve_requests(struct df_vcpu *vcpu)
-{
-	if (test_and_clear_bit(DF_REQ_CLOCK, &vcpu->arch.requests))
-		clock_update(vcpu);
-}
-
 /* What user space reads at each exit without asking. */
 static void tell_user(struct df_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 
 	run->if_flag = !!(vcpu->arch.rflags & X86_EFLAGS_IF);
-	run->cr8 = vcpu->arch.cr8;
+	run->ready_for_interrupt_injection = events_takes_interrupt(&vcpu->arch);
+	run->cr8 = state_cr8(&vcpu->arch);
 	run->apic_base = vcpu->arch.apic_base;
 }
 
 int df_arch_vcpu_run(struct df_vcpu *vcpu)
 {
+	struct df_vcpu_arch *arch = &vcpu->arch;
 	u64 cr8 = READ_ONCE(vcpu->run->cr8);
 	int ret;
 
 	/* Without an APIC in the kernel the task priority is user space's. */
-	if (cr8 & ~0xfULL)
+	if (!lapic_is_here(arch) && cr8 & ~0xfULL)
 		return -EINVAL;
-	vcpu->arch.cr8 = cr8;
-	vcpu->arch.has_run = true;
+	arch->cr8 = cr8;
+	arch->has_run = true;
+	arch->wants_window = READ_ONCE(vcpu->run->request_interrupt_window);
 	ret = finish_last_exit(vcpu);
 	if (ret == DF_RESUME && df_host_immediate_exit(vcpu->run))
 		ret = -EINTR;
@@ -444,8 +495,14 @@ int df_arch_vcpu_run(struct df_vcpu *vcpu)
 			ret = -EINTR;
 			break;
 		}
-		if (unlikely(READ_ONCE(vcpu->arch.requests)))
-			serve_requests(vcpu);
+		if (unlikely(READ_ONCE(arch->requests) & ~DF_REQ_ON_ENTRY)) {
+			ret = serve_requests(vcpu);
+			continue;
+		}
+		if (unlikely(halt_is_waiting(vcpu))) {
+			halt_wait(vcpu);
+			continue;
+		}
 		ret = enter_guest(vcpu);
 		if (ret == DF_RESUME)
 			ret = exit_handle(vcpu);

@@ -29,14 +29,15 @@ int run_vmcs_begin(struct df_vcpu_arch *arch);
 void run_vmcs_end(void);
 
 /**
- * run_request_all() - ask all vCPUs of a VM for something: DF_REQ_*
+ * run_request_all() - ask all vCPUs to do something before they enter the guest again
+ * @vm: the VM
+ * @request: a DF_REQ_*
  *
- * When it returns, no vCPU is in the guest without having seen the request: one
- * that was is interrupted, and looks before it enters again.
+ * When it returns, none is in the guest without having seen the request.
  *
- * Context: Process context. A vCPU that is being made does not hear of it.
+ * Context: Process context, interrupts on. A vCPU that is being made does not hear of it.
  */
-void run_request_all(struct df_vm *vm, unsigned int request);
+void run_request_all(struct df_vm *vm, int request);
 
 /** run_write_dirty() - what is newer in the caches than in the VMCS; the VMCS current. */
 void run_write_dirty(struct df_vcpu_arch *arch);
@@ -58,7 +59,7 @@ int run_exit(struct df_vcpu_arch *arch);
 int exit_handle_inner(struct df_vcpu *vcpu);
 
 /** exit_handle_host() - what came for the host while the guest ran. Context: As above. */
-void exit_handle_host(struct df_vcpu_arch *arch);
+void exit_handle_host(struct df_vcpu *vcpu);
 
 /**
  * exit_handle() - the middle ring: an exit, with the kernel as it always is

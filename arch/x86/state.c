@@ -8,6 +8,7 @@
 #include <asm/segment.h>
 #include <asm/tlbflush.h>
 
+#include "apic/lapic.h"
 #include "cpuid.h"
 #include "debug.h"
 #include "host.h"
@@ -401,7 +402,7 @@ void state_set_regs(struct df_vcpu *vcpu, const struct kvm_regs *regs)
 	r[15] = regs->r15;
 	vcpu->arch.rip = regs->rip;
 	vcpu->arch.rflags = regs->rflags | X86_EFLAGS_FIXED;
-	vcpu->arch.dirty = DF_DIRTY_ALL;
+	vcpu->arch.dirty |= DF_DIRTY_ALL;
 }
 
 /* Of a VMCS segment (SDM, "Format of Access Rights"); <asm/vmx.h> has the rest. */
@@ -463,7 +464,7 @@ int state_get_sregs(struct df_vcpu *vcpu, struct kvm_sregs2 *sregs)
 		.cr2 = arch->cr2,
 		.cr3 = vmcs_read(GUEST_CR3),
 		.cr4 = state_cr4(arch),
-		.cr8 = arch->cr8,
+		.cr8 = state_cr8(arch),
 		.efer = vmcs_read(GUEST_IA32_EFER),
 		.apic_base = arch->apic_base,
 	};
@@ -496,12 +497,26 @@ static bool sregs_valid(const struct df_vcpu_arch *arch, const struct kvm_sregs2
 	return !(sregs->cr3 >> boot_cpu_data.x86_phys_bits);
 }
 
+u64 state_cr8(const struct df_vcpu_arch *arch)
+{
+	return lapic_is_here(arch) ? lapic_get(arch, APIC_TASKPRI) >> 4 : arch->cr8;
+}
+
+static void set_cr8(struct df_vcpu_arch *arch, u64 value)
+{
+	arch->cr8 = value;
+	if (lapic_is_here(arch)) {
+		lapic_put(arch, APIC_TASKPRI, value << 4);
+		arch->dirty |= DF_DIRTY_APIC;
+	}
+}
+
 int state_set_sregs(struct df_vcpu *vcpu, const struct kvm_sregs2 *sregs)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	int err;
 
-	if (!sregs_valid(arch, sregs))
+	if (!sregs_valid(arch, sregs) || lapic_set_base(vcpu, sregs->apic_base, true))
 		return -EINVAL;
 	err = run_vmcs_begin(arch);
 	if (err)
@@ -519,12 +534,11 @@ int state_set_sregs(struct df_vcpu *vcpu, const struct kvm_sregs2 *sregs)
 	vmcs_write(GUEST_IDTR_BASE, sregs->idt.base);
 	vmcs_write(GUEST_IDTR_LIMIT, sregs->idt.limit);
 	arch->cr2 = sregs->cr2;
-	arch->cr8 = sregs->cr8;
+	set_cr8(arch, sregs->cr8);
 	vmcs_write(GUEST_CR3, sregs->cr3);
 	state_set_cr0(sregs->cr0);
 	state_set_cr4(arch, sregs->cr4);
 	state_set_efer(sregs->efer);
-	arch->apic_base = sregs->apic_base;
 	vmx_invvpid_context(arch->vpid);
 	if (sregs->flags & KVM_SREGS2_FLAGS_PDPTRS_VALID)
 		for (int i = 0; i < 4; i++)

@@ -24,6 +24,9 @@ void state_set_cr4(struct df_vcpu_arch *arch, u64 value);
 u64 state_cr0(void);
 u64 state_cr4(const struct df_vcpu_arch *arch);
 
+/** state_cr8() - the task priority, wherever it is. */
+u64 state_cr8(const struct df_vcpu_arch *arch);
+
 /** state_cr0_valid() - what MOV to CR0 does not fault on; likewise CR4 and EFER. */
 bool state_cr0_valid(u64 value);
 bool state_cr4_valid(const struct df_vcpu_arch *arch, u64 value);

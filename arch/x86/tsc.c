@@ -6,6 +6,7 @@
 #include <linux/uaccess.h>
 #include <asm/tsc.h>
 
+#include "apic/timer.h"
 #include "init.h"
 #include "run.h"
 #include "tsc.h"
@@ -65,6 +66,7 @@ static int load(struct df_vcpu_arch *arch)
 	}
 	run_vmcs_end();
 	set_bit(DF_REQ_CLOCK, &arch->requests);
+	timer_retarget(arch);
 	return 0;
 }
 
@@ -130,6 +132,13 @@ void tsc_vcpu_init(struct df_vcpu *vcpu)
 u64 tsc_read(const struct df_vcpu_arch *arch)
 {
 	return tsc_of_host(arch, rdtsc());
+}
+
+u64 tsc_to_host(const struct df_vcpu_arch *arch, u64 cycles)
+{
+	if (arch->tsc_ratio == RATIO_ONE)
+		return cycles;
+	return mul_u64_u64_div_u64(cycles, RATIO_ONE, arch->tsc_ratio) + 1;
 }
 
 /* The offset that others have, if it is meant. */

@@ -30,6 +30,9 @@ bool tsc_is_common(const struct df_vm *vm);
 /** tsc_read() - what RDTSC in the guest would give now. */
 u64 tsc_read(const struct df_vcpu_arch *arch);
 
+/** tsc_to_host() - how many of the host's cycles so many of the guest's take, at most 2^40. */
+u64 tsc_to_host(const struct df_vcpu_arch *arch, u64 cycles);
+
 /**
  * tsc_write() - set the TSC
  * @vcpu: the vCPU

@@ -8,6 +8,7 @@
 #include <linux/cpumask.h>
 #include <linux/kvm.h>
 #include <linux/list.h>
+#include <linux/rcuwait.h>
 #include <linux/spinlock_types.h>
 #include <linux/types.h>
 #include <asm/desc_defs.h>
@@ -18,6 +19,7 @@
 
 struct df_vcpu;
 struct eventfd_ctx;
+struct lapic_page;
 struct vmx_region;
 
 /* The exit reasons that a counter is kept of, and their names. */
@@ -31,7 +33,12 @@ enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF
  * struct df_vm_arch - x86's part of a VM
  * @ept: its own lock
  * @cpus: those that a vCPU has been on, where a TLB may know @ept
- * @msr_bitmap: which MSRs do not exit; does not change
+ * @irqchip: vCPUs have their APICs in the kernel; does not change once there are any
+ * @x2apic_api: KVM_X2APIC_API_*; df_vm.lock
+ * @boot_cpu: the ID of the one that runs after a reset; as @irqchip
+ * @max_vcpu_id: one more than the largest that may be; as @irqchip
+ * @bus_cycle_ns: of the APIC timer; as @irqchip
+ * @apic_page: what backs the xAPIC's page, or NULL until one is used; df_vm.lock
  * @user_msrs: reasons (KVM_MSR_EXIT_REASON_*) to ask user space about an MSR; df_vm.lock
  * @pml: vCPUs log the pages that they dirty; df_vm.lock
  * @tsc_lock: guards the next three
@@ -44,7 +51,12 @@ enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF
 struct df_vm_arch {
 	struct df_ept ept;
 	struct cpumask cpus;
-	unsigned long *msr_bitmap;
+	bool irqchip;
+	u32 x2apic_api;
+	u32 boot_cpu;
+	u32 max_vcpu_id;
+	u64 bus_cycle_ns;
+	void *apic_page;
 	u64 user_msrs;
 	bool pml;
 	spinlock_t tsc_lock;
@@ -80,6 +92,10 @@ struct vmx_exit {
 #define DF_DIRTY_DR7		BIT(3)
 /* An instruction was finished in software: its shadow ends, its trap is due. */
 #define DF_DIRTY_SKIPPED	BIT(4)
+/* RVI and SVI; the controls that the APIC's mode asks for; whose EOIs exit. */
+#define DF_DIRTY_APIC		BIT(5)
+#define DF_DIRTY_APIC_MODE	BIT(6)
+#define DF_DIRTY_EOI		BIT(7)
 #define DF_DIRTY_ALL		(DF_DIRTY_RIP | DF_DIRTY_RSP | DF_DIRTY_RFLAGS | DF_DIRTY_DR7)
 
 /* MSRs that run with the guest's value between state_guest_in() and _out(). */
@@ -111,7 +127,49 @@ enum {
 };
 
 /* What a vCPU is asked to do before it enters the guest again; bits of @requests. */
-enum { DF_REQ_PML, DF_REQ_CLOCK };
+enum {
+	DF_REQ_PML,
+	DF_REQ_CLOCK,		/* kvmclock is another */
+	DF_REQ_NMI,		/* one more has come */
+	DF_REQ_INIT,
+	DF_REQ_SIPI,
+	DF_REQ_KICK,		/* by KVM_HC_KICK_CPU: HLT is over */
+	DF_REQ_APIC_MODE,	/* there is a page for the xAPIC now */
+	DF_REQ_EOI,		/* others want to know of EOIs */
+	DF_REQ_EOI_TO_USER,	/* tell user space of one */
+};
+
+/* Those that are served with the VMCS at hand; the others before. */
+#define DF_REQ_ON_ENTRY		BIT(DF_REQ_PML)
+
+/* Where a vCPU is; DF_KICKED is in the guest too, and has been asked to leave it. */
+enum { DF_OUTSIDE, DF_IN_GUEST, DF_KICKED };
+
+/**
+ * struct df_lapic - a vCPU's local APIC; its thread's, but for the page
+ * @page: its registers and posted-interrupt descriptor, or NULL
+ * @deadline: the host's TSC at which the timer fires, or 0
+ * @period: of the timer, in the host's TSC, if it is periodic
+ * @tsc_deadline: IA32_TSC_DEADLINE
+ * @timer_mode: of LVTT, before it is written
+ * @timer_on: the VMX-preemption timer runs
+ * @eoi_vector: the one of DF_REQ_EOI_TO_USER
+ * @errors: what ESR will read, when it is written next
+ * @eoi_exits: vectors whose EOI somebody waits for
+ * @to_wake: vCPUs that this one has sent something, and that may be waiting
+ */
+struct df_lapic {
+	struct lapic_page *page;
+	u64 deadline;
+	u64 period;
+	u64 tsc_deadline;
+	u32 timer_mode;
+	bool timer_on;
+	u8 eoi_vector;
+	u32 errors;
+	u64 eoi_exits[4];
+	u64 to_wake;
+};
 
 struct df_vcpu_arch {
 	u64 regs[DF_NR_GPRS];	/* RSP is a cache of the VMCS; first, for vmx_enter() */
@@ -120,6 +178,7 @@ struct df_vcpu_arch {
 	u32 dirty;
 	u64 cr2;
 	unsigned long requests;
+	int where;
 
 	struct vmx_region *vmcs;
 	struct list_head loaded;	/* on the CPU's list; that CPU's, interrupts off */
@@ -133,8 +192,19 @@ struct df_vcpu_arch {
 	u32 inject_info;
 	u32 inject_error;
 	u32 inject_len;
-	u32 nmi_pending;
-	bool nmi_window;
+	union {
+		struct {
+			u8 nmi_pending;		/* how many */
+			bool nmi_window;	/* its control is on */
+			bool interrupt_pending;	/* KVM_INTERRUPT's */
+			bool interrupt_window;
+			bool wants_window;	/* user space does */
+		};
+		u64 waiting;			/* any of them */
+	};
+	u8 interrupt_vector;
+	bool nmis_blocked;		/* at the last HLT */
+	u32 shadowed;			/* interruptibility, when the guest was last left */
 
 	u64 guest_msrs[DF_NR_MSRS];
 	u64 host_msrs[DF_NR_MSRS];
@@ -145,7 +215,12 @@ struct df_vcpu_arch {
 
 	u64 cr4_guest;			/* what the guest may set in CR4 */
 	u64 apic_base;
-	u64 cr8;
+	u64 cr8;			/* without an APIC in the kernel */
+	struct df_lapic lapic;
+	struct rcuwait wait;		/* in HLT, or to be started */
+	u32 mp_state;
+	u8 sipi_vector;
+	bool kicked;
 	void *fpu;			/* standard-format XSAVE area */
 	u64 xcr0;
 

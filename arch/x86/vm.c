@@ -11,9 +11,13 @@
 #include <asm/fpu/types.h>
 #include <asm/msr-index.h>
 
+#include "apic/lapic.h"
+#include "apic/timer.h"
 #include "arch.h"
 #include "clock.h"
+#include "debug.h"
 #include "fpu.h"
+#include "halt.h"
 #include "init.h"
 #include "mapping.h"
 #include "msr.h"
@@ -26,9 +30,6 @@
 #include "vmx/operation.h"
 #include "vmx/vmcs.h"
 
-#define DR6_RESET	0xffff0ff0
-#define DR7_RESET	0x400
-
 #define LAST_VPID	0xffff	/* 0 is the host's */
 
 static DEFINE_IDA(vpids);
@@ -40,29 +41,20 @@ int df_arch_vm_init(struct df_vm *vm)
 	err = vmx_get(init_host_caps());
 	if (err)
 		return err;
-	err = -ENOMEM;
-	vm->arch.msr_bitmap = (unsigned long *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	if (!vm->arch.msr_bitmap)
-		goto put_vmx;
-	msr_bitmap_init(vm->arch.msr_bitmap);
 	spin_lock_init(&vm->arch.tsc_lock);
 	clock_vm_init(vm);
+	vm->arch.max_vcpu_id = DF_MAX_VCPU_ID;
+	vm->arch.bus_cycle_ns = TIMER_BUS_CYCLE_NS;
 	err = mapping_init(vm);
 	if (err)
-		goto free_bitmap;
-	return 0;
-
-free_bitmap:
-	free_page((unsigned long)vm->arch.msr_bitmap);
-put_vmx:
-	vmx_put();
+		vmx_put();
 	return err;
 }
 
 void df_arch_vm_destroy(struct df_vm *vm)
 {
 	mapping_destroy(vm);
-	free_page((unsigned long)vm->arch.msr_bitmap);
+	free_page((unsigned long)vm->arch.apic_page);
 	vmx_put();
 }
 
@@ -89,17 +81,18 @@ int df_arch_vcpu_init(struct df_vcpu *vcpu)
 	arch->cpu = -1;
 	arch->xcr0 = XFEATURE_MASK_FP;
 	arch->pv_features = ~0U;
-	arch->dr6 = DR6_RESET;
-	arch->dr7 = DR7_RESET;
+	debug_reset(arch);
 	arch->apic_base = APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE |
-			  (vcpu->id ? 0 : MSR_IA32_APICBASE_BSP);
+			  (vcpu->id == vcpu->vm->arch.boot_cpu ? MSR_IA32_APICBASE_BSP : 0);
 	msr_reset(arch);
 	arch->vmcs = vmx_region_alloc(numa_node_id(), init_host_caps());
 	arch->fpu = fpu_alloc();
-	if (!arch->vmcs || !arch->fpu || pml_vcpu_init(vcpu) || init_vmcs(vcpu)) {
+	if (!arch->vmcs || !arch->fpu || pml_vcpu_init(vcpu) ||
+	    (vcpu->vm->arch.irqchip && lapic_create(vcpu)) || init_vmcs(vcpu)) {
 		df_arch_vcpu_destroy(vcpu);
 		return -ENOMEM;
 	}
+	halt_vcpu_init(vcpu);
 	tsc_vcpu_init(vcpu);
 	return 0;
 }
@@ -109,6 +102,7 @@ void df_arch_vcpu_destroy(struct df_vcpu *vcpu)
 	vmx_unload(&vcpu->arch);
 	vmx_region_free(vcpu->arch.vmcs);
 	pml_vcpu_destroy(vcpu);
+	lapic_destroy(&vcpu->arch);
 	kfree(vcpu->arch.fpu);
 	kfree(vcpu->arch.cpuid);
 	ida_free(&vpids, vcpu->arch.vpid);

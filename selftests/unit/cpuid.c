@@ -520,12 +520,12 @@ TEST_F(cpuid, of_leaves_that_are_given_twice_the_first_counts)
 		};
 	}
 	ASSERT_EQ(0, cpuid_set(&arch, self->answer));
-	EXPECT_EQ(1, find(&arch, 9, 0)->eax);
-	EXPECT_EQ(1, find(&arch, 9, 7)->eax);
-	EXPECT_EQ(4, find(&arch, 4, 0)->eax);
-	EXPECT_EQ(2, find(&arch, 4, 1)->eax);
-	EXPECT_EQ(NULL, find(&arch, 4, 2));
-	EXPECT_EQ(NULL, find(&arch, 5, 0));
+	EXPECT_EQ(1, cpuid_find(&arch, 9, 0)->eax);
+	EXPECT_EQ(1, cpuid_find(&arch, 9, 7)->eax);
+	EXPECT_EQ(4, cpuid_find(&arch, 4, 0)->eax);
+	EXPECT_EQ(2, cpuid_find(&arch, 4, 1)->eax);
+	EXPECT_EQ(NULL, cpuid_find(&arch, 4, 2));
+	EXPECT_EQ(NULL, cpuid_find(&arch, 5, 0));
 	kfree(arch.cpuid);
 }
 

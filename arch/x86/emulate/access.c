@@ -7,6 +7,7 @@
 #include <asm/vmx.h>
 
 #include "access.h"
+#include "apic/lapic.h"
 #include "arch.h"
 #include "events.h"
 #include "ioeventfd.h"
@@ -131,6 +132,8 @@ static int next_piece(struct df_vcpu *vcpu)
 		u8 *data = (u8 *)&access->data + piece_offset(access);
 		int err;
 
+		if (lapic_access(vcpu, piece->gpa, data, piece->len, access->write))
+			continue;
 		err = df_memory_access(vcpu->vm, piece->gpa, data, piece->len, access->write);
 		if (err == -ENXIO && !is_signal(vcpu, piece))
 			return piece_to_user(vcpu, piece);

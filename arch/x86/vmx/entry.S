@@ -9,6 +9,8 @@
 #include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
 #include <asm/percpu.h>
+#include <asm/processor-flags.h>
+#include <asm/segment.h>
 #include <asm/unwind_hints.h>
 
 #define VMCS_HOST_RSP	0x6c14		/* HOST_RSP; an enum in <asm/vmx.h> */
@@ -181,3 +183,27 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_point, SYM_L_GLOBAL)
 	mov	$-2, %ebx
 	jmp	.Lscrub
 SYM_FUNC_END(vmx_enter)
+
+/*
+ * void vmx_call_gate(unsigned long gate)
+ *
+ * Calls the host's handler of an interrupt that an exit has acknowledged, with
+ * the frame that the CPU would have pushed (SDM, "64-Bit Mode Stack Frame"); its
+ * IRET comes back here, with interrupts off as they were.
+ *
+ * In:		%rdi = @gate, an entry of the IDT
+ * Clobbers:	nothing; the handler saves all
+ */
+SYM_FUNC_START(vmx_call_gate)
+	push	%rbp
+	mov	%rsp, %rbp
+	and	$-16, %rsp
+	push	$__KERNEL_DS
+	push	%rbp
+	pushf
+	push	$__KERNEL_CS
+	CALL_NOSPEC rdi
+	mov	%rbp, %rsp
+	pop	%rbp
+	RET
+SYM_FUNC_END(vmx_call_gate)

@@ -7,6 +7,7 @@
 #include <asm/segment.h>
 #include <asm/trapnr.h>
 
+#include "apic/mode.h"
 #include "cpuid.h"
 #include "mapping.h"
 #include "state.h"
@@ -30,7 +31,8 @@
 			 SECONDARY_EXEC_ENABLE_XSAVES | SECONDARY_EXEC_PAUSE_LOOP_EXITING)
 #define WANT_EXIT	(VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_IA32_EFER |	\
 			 VM_EXIT_LOAD_IA32_EFER | VM_EXIT_SAVE_IA32_PAT |		\
-			 VM_EXIT_LOAD_IA32_PAT | VM_EXIT_SAVE_DEBUG_CONTROLS)
+			 VM_EXIT_LOAD_IA32_PAT | VM_EXIT_SAVE_DEBUG_CONTROLS |		\
+			 VM_EXIT_ACK_INTR_ON_EXIT)
 #define WANT_ENTRY	(VM_ENTRY_LOAD_IA32_EFER | VM_ENTRY_LOAD_IA32_PAT |		\
 			 VM_ENTRY_LOAD_DEBUG_CONTROLS)
 
@@ -118,6 +120,14 @@ void vmcs_set_exceptions(u32 others)
 				     others);
 }
 
+unsigned long vmcs_host_gate(u8 vector)
+{
+	struct desc_ptr idt;
+
+	store_idt(&idt);
+	return gate_offset((const gate_desc *)idt.address + vector);
+}
+
 static void init_host(void)
 {
 	struct desc_ptr idt;
@@ -162,7 +172,6 @@ static void init_controls(struct df_vcpu *vcpu)
 	vmcs_write(VM_ENTRY_CONTROLS, controls.entry);
 	vmcs_write(VIRTUAL_PROCESSOR_ID, vcpu->arch.vpid);
 	vmcs_write(EPT_POINTER, mapping_pointer(vcpu->vm));
-	vmcs_write(MSR_BITMAP, __pa(vcpu->vm->arch.msr_bitmap));
 	vmcs_write(VMCS_LINK_POINTER, ~0ULL);
 	vmcs_write(XSS_EXIT_BITMAP, 0);
 	if (vmcs_can(SECONDARY_EXEC_PAUSE_LOOP_EXITING)) {
@@ -188,16 +197,18 @@ static void init_segment(int n, u16 selector, u64 base, u32 limit, u32 access)
 	vmcs_write(GUEST_ES_AR_BYTES + 2 * n, access);
 }
 
-/* SDM, "Processor State After Reset". */
-static void init_guest(struct df_vcpu *vcpu)
+/* SDM, "Processor State After Reset", and which of it INIT leaves alone. */
+void vmcs_reset(struct df_vcpu *vcpu, bool init)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
+	const struct kvm_cpuid_entry2 *version = cpuid_find(arch, 1, 0);
+	u64 cr0 = init ? state_cr0() & (X86_CR0_NW | X86_CR0_CD) : X86_CR0_NW | X86_CR0_CD;
 
 	memset(arch->regs, 0, sizeof(arch->regs));
-	arch->regs[DF_RDX] = 0x600;
+	arch->regs[DF_RDX] = version ? version->eax : 0x600;
 	arch->rip = 0xfff0;
 	arch->rflags = X86_EFLAGS_FIXED;
-	arch->dirty = DF_DIRTY_ALL;
+	arch->dirty |= DF_DIRTY_ALL;
 
 	init_segment(DF_SEG_CS, 0xf000, 0xffff0000, 0xffff, 0x9b);
 	for (int n = 0; n < DF_SEG_LDTR; n++)
@@ -210,11 +221,12 @@ static void init_guest(struct df_vcpu *vcpu)
 	vmcs_write(GUEST_IDTR_BASE, 0);
 	vmcs_write(GUEST_IDTR_LIMIT, 0xffff);
 
-	state_set_cr0(X86_CR0_ET | X86_CR0_NW | X86_CR0_CD);
+	state_set_cr0(X86_CR0_ET | cr0);
 	state_set_cr4(arch, 0);
 	vmcs_write(GUEST_CR3, 0);
-	vmcs_write(GUEST_IA32_EFER, 0);
-	vmcs_write(GUEST_IA32_PAT, 0x0007040600070406ULL);
+	state_set_efer(0);
+	if (!init)
+		vmcs_write(GUEST_IA32_PAT, 0x0007040600070406ULL);
 	vmcs_write(GUEST_DR7, 0x400);
 	vmcs_write(GUEST_IA32_DEBUGCTL, 0);
 	vmcs_write(GUEST_SYSENTER_CS, 0);
@@ -257,7 +269,8 @@ void vmcs_init(struct df_vcpu *vcpu)
 {
 	init_controls(vcpu);
 	init_host();
-	init_guest(vcpu);
+	vmcs_reset(vcpu, false);
+	apic_mode_vmcs(vcpu);
 	state_follow_cpuid(&vcpu->arch);
 	vmcs_follow_cpuid(&vcpu->arch);
 }

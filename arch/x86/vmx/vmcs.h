@@ -20,6 +20,9 @@ void vmcs_resolve_controls(const struct vmx_capabilities *caps);
 /** vmcs_init() - controls, and the state that a reset leaves; the VMCS current. */
 void vmcs_init(struct df_vcpu *vcpu);
 
+/** vmcs_reset() - the guest's state after power-on, or after INIT; the VMCS current. */
+void vmcs_reset(struct df_vcpu *vcpu, bool init);
+
 /** vmcs_follow_cpuid() - the instructions that a vCPU's CPUID gives it; the VMCS current. */
 void vmcs_follow_cpuid(const struct df_vcpu_arch *arch);
 
@@ -42,5 +45,11 @@ void vmcs_set_exceptions(u32 others);
 /* From entry.S; -1 is VMfail, -2 a fault, and all else is of run_exit(). */
 int vmx_enter(struct df_vcpu_arch *arch, bool launched);
 extern char vmx_exit_point[];
+
+/** vmcs_host_gate() - where the host handles an interrupt. */
+unsigned long vmcs_host_gate(u8 vector);
+
+/** vmx_call_gate() - call it, as if the interrupt came here. Context: Interrupts off. */
+void vmx_call_gate(unsigned long gate);
 
 #endif

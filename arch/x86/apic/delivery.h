@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Whom an interrupt is for, and what it does there: IPIs and messages.
+ */
+#ifndef DF_DELIVERY_H
+#define DF_DELIVERY_H
+
+#include <linux/types.h>
+
+struct df_vcpu;
+struct df_vm;
+
+/**
+ * delivery_icr() - a vCPU's write to its ICR
+ * @vcpu: the sender
+ * @dest: in the format of its mode
+ * @icr: the lower half
+ *
+ * vCPUs that may be waiting are not woken before delivery_wake().
+ *
+ * Context: The sender's thread.
+ */
+void delivery_icr(struct df_vcpu *vcpu, u32 dest, u32 icr);
+
+/** delivery_wake() - the rest of it. Context: Any but the inner ring. */
+void delivery_wake(struct df_vcpu *vcpu);
+
+/**
+ * delivery_icr_inner() - delivery_icr() in the inner ring
+ *
+ * Context: Interrupts off; no indirect branch.
+ * Return: DF_RESUME, DF_TO_HOST if somebody is to be woken, or DF_TO_MIDDLE if
+ * nothing was done.
+ */
+int delivery_icr_inner(struct df_vcpu *vcpu, u32 dest, u32 icr);
+
+/** delivery_to() - an IPI for one vCPU, as @icr says, from anywhere; false if there is none. */
+bool delivery_to(struct df_vm *vm, u32 apic_id, u32 icr);
+
+/** delivery_find() - the vCPU with an APIC ID, or NULL. */
+struct df_vcpu *delivery_find(const struct df_vm *vm, u32 apic_id);
+
+/** delivery_find_ends() - which EOIs somebody waits for. Context: The vCPU's thread. */
+void delivery_find_ends(struct df_vcpu *vcpu);
+
+/** delivery_end() - the end of an interrupt that somebody waits for. The vCPU's thread. */
+void delivery_end(struct df_vcpu *vcpu, u8 vector);
+
+#endif

@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/bits.h>
+#include <linux/gfp.h>
+#include <linux/kvm.h>
+#include <linux/mm.h>
+#include <asm/page.h>
+#include <asm/processor.h>
+
+#include "apic/delivery.h"
+#include "apic/lapic.h"
+#include "apic/posted.h"
+#include "apic/timer.h"
+#include "arch.h"
+#include "cpuid.h"
+#include "run.h"
+#include "vcpu.h"
+#include "vm.h"
+
+#define VERSION		(0x14 | (LVT_ENTRIES - 1) << 16)
+#define LVT_ENTRIES	6
+
+#define BIT_OF(reg)	BIT_ULL((reg) >> 4)
+#define EIGHT_OF(reg)	(GENMASK_ULL(7, 0) << ((reg) >> 4))
+
+/* Registers that can be read: in both modes, and those of xAPIC mode alone. */
+#define LVTS		(BIT_OF(APIC_LVTT) | BIT_OF(APIC_LVTTHMR) | BIT_OF(APIC_LVTPC) |	\
+			 BIT_OF(APIC_LVT0) | BIT_OF(APIC_LVT1) | BIT_OF(APIC_LVTERR))
+#define READABLE	(BIT_OF(APIC_ID) | BIT_OF(APIC_LVR) | BIT_OF(APIC_TASKPRI) |		\
+			 BIT_OF(APIC_PROCPRI) | BIT_OF(APIC_LDR) | BIT_OF(APIC_SPIV) |		\
+			 EIGHT_OF(APIC_ISR) | EIGHT_OF(APIC_TMR) | EIGHT_OF(APIC_IRR) |		\
+			 BIT_OF(APIC_ESR) | BIT_OF(APIC_ICR) | LVTS | BIT_OF(APIC_TMICT) |	\
+			 BIT_OF(APIC_TMCCT) | BIT_OF(APIC_TDCR))
+#define XAPIC_ONLY	(BIT_OF(APIC_ARBPRI) | BIT_OF(APIC_DFR) | BIT_OF(APIC_ICR2))
+
+#define LVT_MASK	(APIC_LVT_MASKED | APIC_VECTOR_MASK)
+#define LINT_MASK	(LVT_MASK | APIC_MODE_MASK | APIC_INPUT_POLARITY | APIC_LVT_LEVEL_TRIGGER)
+
+static bool is_readable(unsigned int reg, bool x2apic)
+{
+	u64 readable = READABLE | (x2apic ? 0 : XAPIC_ONLY);
+
+	return reg < KVM_APIC_REG_SIZE && !(reg & 15) && readable & BIT_OF(reg);
+}
+
+static bool is_lvt(unsigned int reg)
+{
+	return reg < KVM_APIC_REG_SIZE && LVTS & BIT_OF(reg);
+}
+
+void lapic_bitmap_init(unsigned long *bitmap)
+{
+	for (unsigned int reg = 0; reg < KVM_APIC_REG_SIZE; reg += 0x10)
+		if (is_readable(reg, true) && reg != APIC_TMCCT)
+			__clear_bit(LAPIC_MSR(reg), bitmap);
+	/* What the CPU does with these writes is all that there is to do. */
+	__clear_bit(LAPIC_MSR(APIC_TASKPRI) + 2 * 8192, bitmap);
+	__clear_bit(LAPIC_MSR(APIC_EOI) + 2 * 8192, bitmap);
+	__clear_bit(LAPIC_MSR(APIC_SELF_IPI) + 2 * 8192, bitmap);
+}
+
+/* ---- identity and mode --------------------------------------------------------------- */
+
+static void set_id(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	if (!lapic_is_x2apic(arch)) {
+		lapic_put(arch, APIC_ID, vcpu->id << 24);
+		return;
+	}
+	lapic_put(arch, APIC_ID, vcpu->id);
+	lapic_put(arch, APIC_LDR, vcpu->id >> 4 << 16 | BIT(vcpu->id & 15));
+}
+
+/* Who is reached by what has changed. */
+static void changed(struct df_vcpu *vcpu)
+{
+	set_bit(DF_REQ_EOI, &vcpu->arch.requests);
+}
+
+int lapic_set_base(struct df_vcpu *vcpu, u64 value, bool host)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u64 old = arch->apic_base, mode = MSR_IA32_APICBASE_ENABLE | X2APIC_ENABLE;
+	u64 reserved = ~GENMASK_ULL(boot_cpu_data.x86_phys_bits - 1, 0) | 0x2ff;
+
+	if (!cpuid_has(arch, 1, 0, CPUID_ECX, 21))
+		reserved |= X2APIC_ENABLE;
+	if (value & reserved || (value & mode) == X2APIC_ENABLE)
+		return -EINVAL;
+	/* Out of x2APIC mode, and into it, there is one way each. */
+	if (!host && old & X2APIC_ENABLE && (value & mode) == MSR_IA32_APICBASE_ENABLE)
+		return -EINVAL;
+	if (!host && !(old & MSR_IA32_APICBASE_ENABLE) && value & X2APIC_ENABLE)
+		return -EINVAL;
+
+	WRITE_ONCE(arch->apic_base, value);
+	if (!lapic_is_here(arch) || !((old ^ value) & ~(u64)MSR_IA32_APICBASE_BSP))
+		return 0;
+	if ((old ^ value) & mode && value & MSR_IA32_APICBASE_ENABLE)
+		set_id(vcpu);
+	if (!(value & MSR_IA32_APICBASE_ENABLE))
+		timer_reset(arch);
+	arch->dirty |= DF_DIRTY_APIC_MODE;
+	changed(vcpu);
+	return 0;
+}
+
+void lapic_reset(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	posted_clear(arch);
+	memset(arch->lapic.page->regs, 0, sizeof(arch->lapic.page->regs));
+	set_id(vcpu);
+	lapic_put(arch, APIC_LVR, VERSION);
+	lapic_put(arch, APIC_DFR, ~0);
+	lapic_put(arch, APIC_SPIV, 0xff);
+	for (unsigned int reg = APIC_LVTT; reg <= APIC_LVTERR; reg += 0x10)
+		lapic_put(arch, reg, APIC_LVT_MASKED);
+	/* The firmware's virtual wire, which a boot processor finds. */
+	if (arch->apic_base & MSR_IA32_APICBASE_BSP)
+		lapic_put(arch, APIC_LVT0, APIC_MODE_EXTINT << 8);
+	arch->lapic.errors = 0;
+	timer_reset(arch);
+	arch->dirty |= DF_DIRTY_APIC | DF_DIRTY_APIC_MODE;
+	changed(vcpu);
+}
+
+int lapic_create(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	arch->lapic.page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!arch->lapic.page)
+		return -ENOMEM;
+	posted_init(arch);
+	lapic_reset(vcpu);
+	return 0;
+}
+
+void lapic_destroy(struct df_vcpu_arch *arch)
+{
+	free_page((unsigned long)arch->lapic.page);
+}
+
+/* ---- registers ------------------------------------------------------------------------ */
+
+int lapic_read(struct df_vcpu *vcpu, unsigned int reg, u32 *value)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	if (!is_readable(reg, lapic_is_x2apic(arch)))
+		return -EINVAL;
+	switch (reg) {
+	case APIC_TMCCT:
+		*value = timer_count(vcpu);
+		break;
+	case APIC_ARBPRI:
+	case APIC_PROCPRI:
+		*value = posted_priority(arch);
+		break;
+	default:
+		*value = lapic_get(arch, reg);
+		break;
+	}
+	return 0;
+}
+
+/* As after an interrupt's end in hardware; which one it was is told to whoever asked. */
+static void end_interrupt(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	int vector = posted_highest(arch, APIC_ISR);
+
+	if (vector < 0)
+		return;
+	__clear_bit(vector & 31, lapic_word(arch, APIC_ISR, vector));
+	arch->dirty |= DF_DIRTY_APIC;
+	if (test_bit(vector, (unsigned long *)arch->lapic.eoi_exits))
+		delivery_end(vcpu, vector);
+}
+
+void lapic_error(struct df_vcpu *vcpu, u32 bit)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u32 lvt = lapic_get(arch, APIC_LVTERR);
+	u8 vector = lvt & APIC_VECTOR_MASK;
+
+	arch->lapic.errors |= bit;
+	if (!(lvt & APIC_LVT_MASKED) && vector >= LAPIC_FIRST_VECTOR)
+		posted_self(arch, vector);
+}
+
+static u32 lvt_mask(const struct df_vcpu_arch *arch, unsigned int reg)
+{
+	switch (reg) {
+	case APIC_LVTT:
+		return LVT_MASK | timer_modes(arch);
+	case APIC_LVT0:
+	case APIC_LVT1:
+		return LINT_MASK;
+	case APIC_LVTERR:
+		return LVT_MASK;
+	default:
+		return LVT_MASK | APIC_MODE_MASK;
+	}
+}
+
+static void write_lvt(struct df_vcpu_arch *arch, unsigned int reg, u32 value)
+{
+	value &= lvt_mask(arch, reg);
+	if (!(lapic_get(arch, APIC_SPIV) & APIC_SPIV_APIC_ENABLED))
+		value |= APIC_LVT_MASKED;
+	lapic_put(arch, reg, value);
+	if (reg == APIC_LVTT)
+		timer_mode_written(arch);
+}
+
+/* Software-disabled: nothing but NMI, INIT and SIPI comes in, and all LVTs are masked. */
+static void write_spiv(struct df_vcpu_arch *arch, u32 value)
+{
+	lapic_put(arch, APIC_SPIV, value & (APIC_VECTOR_MASK | APIC_SPIV_APIC_ENABLED |
+					    APIC_SPIV_FOCUS_DISABLED));
+	if (value & APIC_SPIV_APIC_ENABLED)
+		return;
+	for (unsigned int reg = APIC_LVTT; reg <= APIC_LVTERR; reg += 0x10)
+		lapic_put(arch, reg, lapic_get(arch, reg) | APIC_LVT_MASKED);
+}
+
+static int write_icr(struct df_vcpu *vcpu, u32 high, u32 low)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	low &= ~(u32)APIC_ICR_BUSY;
+	lapic_put(arch, APIC_ICR, low);
+	if (!lapic_is_x2apic(arch))
+		high >>= 24;
+	delivery_icr(vcpu, high, low);
+	delivery_wake(vcpu);
+	return 0;
+}
+
+static int write_x2apic(struct df_vcpu *vcpu, unsigned int reg, u32 value)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	switch (reg) {
+	case APIC_SELF_IPI:
+		if (value & ~(u32)APIC_VECTOR_MASK)
+			return -EINVAL;
+		delivery_icr(vcpu, 0, APIC_DEST_SELF | value);
+		return 0;
+	case APIC_EOI:
+		if (value)
+			return -EINVAL;
+		break;
+	case APIC_ESR:
+		if (value)
+			return -EINVAL;
+		lapic_put(arch, APIC_ESR, arch->lapic.errors);
+		arch->lapic.errors = 0;
+		return 0;
+	case APIC_ID:
+	case APIC_LDR:
+	case APIC_DFR:
+	case APIC_ICR2:
+		return -EINVAL;
+	}
+	return 1;
+}
+
+/* Read-only registers take no harm from an xAPIC write, and are #GP as MSRs. */
+int lapic_write(struct df_vcpu *vcpu, unsigned int reg, u32 value)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	int ret = lapic_is_x2apic(arch) ? write_x2apic(vcpu, reg, value) : 1;
+
+	if (ret <= 0)
+		return ret;
+	if (is_lvt(reg)) {
+		write_lvt(arch, reg, value);
+		return 0;
+	}
+	switch (reg) {
+	case APIC_ID:
+		set_id(vcpu);	/* the CPU has put the guest's idea of it there */
+		return 0;
+	case APIC_TASKPRI:
+		lapic_put(arch, APIC_TASKPRI, value & 0xff);
+		arch->dirty |= DF_DIRTY_APIC;
+		return 0;
+	case APIC_EOI:
+		end_interrupt(vcpu);
+		return 0;
+	case APIC_LDR:
+		lapic_put(arch, APIC_LDR, value & APIC_LDR_MASK);
+		changed(vcpu);
+		return 0;
+	case APIC_DFR:
+		lapic_put(arch, APIC_DFR, value | 0x0fffffff);
+		changed(vcpu);
+		return 0;
+	case APIC_SPIV:
+		write_spiv(arch, value);
+		return 0;
+	case APIC_ESR:
+		lapic_put(arch, APIC_ESR, arch->lapic.errors);
+		arch->lapic.errors = 0;
+		return 0;
+	case APIC_ICR:
+		return write_icr(vcpu, lapic_get(arch, APIC_ICR2), value);
+	case APIC_ICR2:
+		lapic_put(arch, APIC_ICR2, value & 0xff000000);
+		return 0;
+	case APIC_TMICT:
+		timer_count_written(vcpu, value);
+		return 0;
+	case APIC_TDCR:
+		timer_divide_written(vcpu, value & 0xb);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+int lapic_read_msr(struct df_vcpu *vcpu, u32 index, u64 *value)
+{
+	unsigned int reg = (index - APIC_BASE_MSR) << 4;
+	u32 low;
+
+	if (!lapic_is_here(&vcpu->arch) || !lapic_is_x2apic(&vcpu->arch) ||
+	    lapic_read(vcpu, reg, &low))
+		return -EINVAL;
+	*value = low;
+	if (reg == APIC_ICR)
+		*value |= (u64)lapic_get(&vcpu->arch, APIC_ICR + 4) << 32;
+	return 0;
+}
+
+#define ICR_RESERVED	(GENMASK_ULL(31, 20) | GENMASK_ULL(17, 16) | BIT_ULL(13))
+
+int lapic_write_msr(struct df_vcpu *vcpu, u32 index, u64 value)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	if (!lapic_is_here(arch) || !lapic_is_x2apic(arch))
+		return -EINVAL;
+	if (index != LAPIC_MSR(APIC_ICR))
+		return value >> 32 ? -EINVAL :
+				     lapic_write(vcpu, (index - APIC_BASE_MSR) << 4, value);
+	if (value & ICR_RESERVED)
+		return -EINVAL;
+	lapic_put(arch, APIC_ICR + 4, value >> 32);
+	return write_icr(vcpu, value >> 32, value);
+}
+
+int lapic_icr_inner(struct df_vcpu *vcpu, u64 value)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	int ret;
+
+	if (!lapic_is_here(arch) || !lapic_is_x2apic(arch) || value & ICR_RESERVED)
+		return DF_TO_MIDDLE;
+	ret = delivery_icr_inner(vcpu, value >> 32, value);
+	if (ret == DF_TO_MIDDLE)
+		return ret;
+	lapic_put(arch, APIC_ICR, (u32)value & ~(u32)APIC_ICR_BUSY);
+	lapic_put(arch, APIC_ICR + 4, value >> 32);
+	exit_skip(arch);
+	return ret;
+}
+
+/* What is no aligned word of a register reads as 0 and takes no write. */
+bool lapic_access(struct df_vcpu *vcpu, u64 gpa, void *data, unsigned int len, bool write)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	unsigned int reg = offset_in_page(gpa) & ~15;
+	u32 value = 0;
+
+	if (!lapic_is_here(arch) || !lapic_is_enabled(arch) || lapic_is_x2apic(arch) ||
+	    (gpa ^ arch->apic_base) >> PAGE_SHIFT)
+		return false;
+	if (write) {
+		memcpy(&value, data, min_t(size_t, len, sizeof(value)));
+		if (len == sizeof(value) && !(gpa & 15))
+			lapic_write(vcpu, reg, value);
+		return true;
+	}
+	lapic_read(vcpu, reg, &value);
+	memset(data, 0, len);
+	if ((gpa & 15) < sizeof(value))
+		memcpy(data, (u8 *)&value + (gpa & 3),
+		       min_t(size_t, len, sizeof(value) - (gpa & 3)));
+	return true;
+}
+
+/* ---- what user space sees -------------------------------------------------------------- */
+
+/*
+ * KVM's structure has an ID of 8 bits where an xAPIC has it, unless user space
+ * asked for the x2APIC's, and the ICR in two halves.
+ */
+static bool has_short_id(const struct df_vcpu *vcpu)
+{
+	return lapic_is_x2apic(&vcpu->arch) &&
+	       !(READ_ONCE(vcpu->vm->arch.x2apic_api) & KVM_X2APIC_API_USE_32BIT_IDS);
+}
+
+int lapic_get_state(struct df_vcpu *vcpu, struct kvm_lapic_state *state)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u32 *regs = (u32 *)state->regs;
+
+	if (!lapic_is_here(arch))
+		return -EINVAL;
+	timer_check(arch);
+	posted_fold(arch);
+	memcpy(state->regs, arch->lapic.page->regs, sizeof(state->regs));
+	regs[APIC_TMCCT / 4] = timer_count(vcpu);
+	regs[APIC_PROCPRI / 4] = posted_priority(arch);
+	if (has_short_id(vcpu))
+		regs[APIC_ID / 4] <<= 24;
+	if (lapic_is_x2apic(arch)) {
+		regs[APIC_ICR2 / 4] = regs[APIC_ICR / 4 + 1];
+		regs[APIC_ICR / 4 + 1] = 0;
+	}
+	return 0;
+}
+
+/* The values are the guest's own, or as good: each is written as a guest writes it. */
+static void sanitize(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	set_id(vcpu);
+	lapic_put(arch, APIC_LVR, VERSION);
+	lapic_put(arch, APIC_TASKPRI, lapic_get(arch, APIC_TASKPRI) & 0xff);
+	lapic_put(arch, APIC_DFR, lapic_get(arch, APIC_DFR) | 0x0fffffff);
+	lapic_put(arch, APIC_SPIV, lapic_get(arch, APIC_SPIV) & 0x3ff);
+	lapic_put(arch, APIC_TDCR, lapic_get(arch, APIC_TDCR) & 0xb);
+	for (unsigned int reg = APIC_LVTT; reg <= APIC_LVTERR; reg += 0x10)
+		lapic_put(arch, reg, lapic_get(arch, reg) & lvt_mask(arch, reg));
+}
+
+int lapic_set_state(struct df_vcpu *vcpu, const struct kvm_lapic_state *state)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	const u32 *regs = (const u32 *)state->regs;
+	u32 id;
+
+	if (!lapic_is_here(arch))
+		return -EINVAL;
+	id = has_short_id(vcpu) ? regs[APIC_ID / 4] >> 24 : regs[APIC_ID / 4];
+	if (lapic_is_x2apic(arch) && id != vcpu->id)
+		return -EINVAL;
+
+	posted_clear(arch);
+	memcpy(arch->lapic.page->regs, state->regs, sizeof(state->regs));
+	sanitize(vcpu);
+	if (lapic_is_x2apic(arch)) {
+		lapic_put(arch, APIC_ICR + 4, regs[APIC_ICR2 / 4]);
+		lapic_put(arch, APIC_ICR2, 0);
+	}
+	arch->lapic.errors = 0;
+	timer_restore(vcpu, regs[APIC_TMCCT / 4]);
+	arch->dirty |= DF_DIRTY_APIC;
+	changed(vcpu);
+	return 0;
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/vmalloc.h>
+#include <asm/apicdef.h>
+#include <asm/irq_vectors.h>
+#include <asm/vmx.h>
+
+#include "apic/lapic.h"
+#include "apic/mode.h"
+#include "ept.h"
+#include "mapping.h"
+#include "msr.h"
+#include "run.h"
+#include "vcpu.h"
+#include "vm.h"
+#include "vmx/operation.h"
+#include "vmx/vmcs.h"
+
+/* Which MSRs do not exit, without and with those of x2APIC mode: of all vCPUs. */
+static unsigned long bitmaps[2][PAGE_SIZE / sizeof(long)] __aligned(PAGE_SIZE);
+static phys_addr_t bitmap_address[2] __ro_after_init;
+
+void apic_mode_init(void)
+{
+	for (int x2apic = 0; x2apic < 2; x2apic++) {
+		msr_bitmap_init(bitmaps[x2apic]);
+		bitmap_address[x2apic] = PFN_PHYS(vmalloc_to_pfn(bitmaps[x2apic]));
+	}
+	lapic_bitmap_init(bitmaps[1]);
+}
+
+#define IN_USE		(SECONDARY_EXEC_APIC_REGISTER_VIRT | SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
+
+void apic_mode_vmcs(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u64 cr8 = CPU_BASED_CR8_LOAD_EXITING | CPU_BASED_CR8_STORE_EXITING;
+
+	vmcs_write(MSR_BITMAP, bitmap_address[0]);
+	if (!lapic_is_here(arch))
+		return;
+	vmcs_write(PIN_BASED_VM_EXEC_CONTROL,
+		   vmcs_read(PIN_BASED_VM_EXEC_CONTROL) | PIN_BASED_POSTED_INTR);
+	vmcs_write(CPU_BASED_VM_EXEC_CONTROL,
+		   (vmcs_read(CPU_BASED_VM_EXEC_CONTROL) & ~cr8) | CPU_BASED_TPR_SHADOW);
+	vmcs_use(IN_USE, true);
+	vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(arch->lapic.page));
+	vmcs_write(POSTED_INTR_NV, POSTED_INTR_VECTOR);
+	vmcs_write(POSTED_INTR_DESC_ADDR, __pa(&arch->lapic.page->pi));
+	vmcs_write(TPR_THRESHOLD, 0);
+	vmcs_write(GUEST_INTR_STATUS, 0);
+	apic_mode_write(vcpu);
+	apic_mode_write_eoi(vcpu);
+}
+
+/* The page cannot be moved in hardware; elsewhere it is emulated. */
+static bool has_page(const struct df_vcpu_arch *arch)
+{
+	return lapic_is_enabled(arch) && !lapic_is_x2apic(arch) &&
+	       (arch->apic_base & PAGE_MASK) == APIC_DEFAULT_PHYS_BASE;
+}
+
+void apic_mode_write(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	void *page = READ_ONCE(vcpu->vm->arch.apic_page);
+	bool mapped = page && has_page(arch);
+
+	/* One after the other: they exclude each other. */
+	vmcs_use(SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES |
+		 SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE, false);
+	if (mapped) {
+		vmcs_write(APIC_ACCESS_ADDR, __pa(page));
+		vmcs_use(SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES, true);
+	}
+	if (lapic_is_x2apic(arch))
+		vmcs_use(SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE, true);
+	vmcs_write(MSR_BITMAP, bitmap_address[lapic_is_x2apic(arch)]);
+	/* The TLB knows which accesses are the APIC's. */
+	vmx_invvpid_context(arch->vpid);
+	vmx_invept_context(mapping_pointer(vcpu->vm));
+}
+
+void apic_mode_write_eoi(const struct df_vcpu *vcpu)
+{
+	const u64 *exits = vcpu->arch.lapic.eoi_exits;
+
+	vmcs_write(EOI_EXIT_BITMAP0, exits[0]);
+	vmcs_write(EOI_EXIT_BITMAP1, exits[1]);
+	vmcs_write(EOI_EXIT_BITMAP2, exits[2]);
+	vmcs_write(EOI_EXIT_BITMAP3, exits[3]);
+}
+
+/*
+ * Nobody reads the page, or writes it, where the CPU takes its accesses for the
+ * APIC's: all vCPUs are to do that before it is mapped. In x2APIC mode it is
+ * memory that nobody else has.
+ */
+int apic_page_fault(struct df_vcpu *vcpu, u64 gpa)
+{
+	struct df_vm *vm = vcpu->vm;
+	int err;
+
+	if (!lapic_is_here(&vcpu->arch) || !has_page(&vcpu->arch) ||
+	    (gpa ^ APIC_DEFAULT_PHYS_BASE) >> PAGE_SHIFT)
+		return -ENXIO;
+	guard(mutex)(&vm->lock);
+	if (!vm->arch.apic_page) {
+		void *page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+
+		if (!page)
+			return -ENOMEM;
+		WRITE_ONCE(vm->arch.apic_page, page);
+		run_request_all(vm, DF_REQ_APIC_MODE);
+	}
+	guard(mutex)(&vm->arch.ept.lock);
+	err = ept_map(&vm->arch.ept, gpa >> PAGE_SHIFT, 1,
+		      __pa(vm->arch.apic_page) | VMX_EPT_READABLE_MASK | VMX_EPT_WRITABLE_MASK |
+		      EPT_WB << VMX_EPT_MT_EPTE_SHIFT);
+	return err == -EEXIST ? 0 : err;
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/bitops.h>
+#include <linux/rcuwait.h>
+#include <linux/smp.h>
+#include <asm/apic.h>
+#include <asm/irq_vectors.h>
+#include <trace/events/ipi.h>
+
+#include "apic/lapic.h"
+#include "apic/posted.h"
+#include "vmx/operation.h"
+
+void posted_init(struct df_vcpu_arch *arch)
+{
+	arch->lapic.page->pi.nv = POSTED_INTR_VECTOR;
+}
+
+void posted_clear(struct df_vcpu_arch *arch)
+{
+	struct pi_desc *pi = &arch->lapic.page->pi;
+
+	pi_clear_on(pi);
+	for (int i = 0; i < ARRAY_SIZE(pi->pir64); i++)
+		xchg(&pi->pir64[i], 0);
+}
+
+void posted_on_cpu(struct df_vcpu_arch *arch)
+{
+	u32 id = cpu_physical_id(smp_processor_id());
+
+	WRITE_ONCE(arch->lapic.page->pi.ndst, x2apic_mode ? id : id << 8);
+}
+
+/*
+ * Not to its own CPU: whoever is on that one, while it says that it is in the
+ * guest, is the vCPU itself or interrupts it, and it looks at ON on its way back.
+ */
+static void notify(const struct df_vcpu_arch *arch)
+{
+	int cpu = READ_ONCE(arch->cpu);
+
+	if (cpu >= 0 && cpu != raw_smp_processor_id())
+		__apic_send_IPI_mask(cpumask_of(cpu), POSTED_INTR_VECTOR);
+}
+
+bool posted_send(struct df_vcpu_arch *arch, u8 vector)
+{
+	struct pi_desc *pi = &arch->lapic.page->pi;
+
+	/* Whoever was first has told the vCPU, or is about to. */
+	if (pi_test_and_set_pir(vector, pi) || pi_test_and_set_on(pi))
+		return false;
+	/* A full barrier; pairs with those of run.c's inner_ring() and of halt_wait(). */
+	if (READ_ONCE(arch->where) == DF_IN_GUEST) {
+		notify(arch);
+		return false;
+	}
+	return rcuwait_active(&arch->wait);
+}
+
+void posted_wake(struct df_vcpu_arch *arch)
+{
+	rcuwait_wake_up(&arch->wait);
+}
+
+void posted_request(struct df_vcpu_arch *arch, int request)
+{
+	int cpu;
+
+	set_bit(request, &arch->requests);
+	/* A full barrier; pairs as in posted_send(). The first to see it in the guest sends. */
+	if (cmpxchg(&arch->where, DF_IN_GUEST, DF_KICKED) != DF_IN_GUEST) {
+		posted_wake(arch);
+		return;
+	}
+	cpu = READ_ONCE(arch->cpu);
+	if (cpu >= 0 && cpu != raw_smp_processor_id())
+		smp_send_reschedule(cpu);
+}
+
+void posted_fold(struct df_vcpu_arch *arch)
+{
+	struct pi_desc *pi = &arch->lapic.page->pi;
+
+	if (!pi_test_on(pi))
+		return;
+	/* ON first: what is posted behind it sets it again. */
+	pi_clear_on(pi);
+	smp_mb__after_atomic();
+	for (int i = 0; i < ARRAY_SIZE(pi->pir64); i++) {
+		u64 bits = READ_ONCE(pi->pir64[i]);
+
+		if (!bits)
+			continue;
+		bits = xchg(&pi->pir64[i], 0);
+		*lapic_reg(arch, APIC_IRR + i * 0x20) |= (u32)bits;
+		*lapic_reg(arch, APIC_IRR + i * 0x20 + 0x10) |= bits >> 32;
+	}
+	arch->dirty |= DF_DIRTY_APIC;
+}
+
+int posted_highest(const struct df_vcpu_arch *arch, unsigned int first)
+{
+	for (int i = 7; i >= 0; i--) {
+		u32 bits = lapic_get(arch, first + i * 0x10);
+
+		if (bits)
+			return i * 32 + __fls(bits);
+	}
+	return -1;
+}
+
+u8 posted_priority(const struct df_vcpu_arch *arch)
+{
+	int serviced = max(posted_highest(arch, APIC_ISR), 0) & 0xf0;
+	u8 tpr = lapic_get(arch, APIC_TASKPRI);
+
+	return tpr >= serviced ? tpr : serviced;
+}
+
+bool posted_deliverable(struct df_vcpu_arch *arch)
+{
+	posted_fold(arch);
+	return posted_highest(arch, APIC_IRR) >> 4 > posted_priority(arch) >> 4;
+}
+
+void posted_write_status(const struct df_vcpu_arch *arch)
+{
+	u8 rvi = max(posted_highest(arch, APIC_IRR), 0);
+	u8 svi = max(posted_highest(arch, APIC_ISR), 0);
+
+	vmcs_write(GUEST_INTR_STATUS, svi << 8 | rvi);
+}

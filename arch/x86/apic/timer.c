@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/kvm.h>
+#include <linux/math64.h>
+#include <linux/minmax.h>
+#include <linux/time64.h>
+#include <asm/apicdef.h>
+#include <asm/tsc.h>
+
+#include "apic/lapic.h"
+#include "apic/posted.h"
+#include "apic/timer.h"
+#include "cpuid.h"
+#include "tsc.h"
+#include "vcpu.h"
+#include "vm.h"
+#include "vmx/operation.h"
+
+#define MODE_MASK	(APIC_LVT_TIMER_PERIODIC | APIC_LVT_TIMER_TSCDEADLINE)
+
+/* A guest that ticks faster than this would do nothing else; KVM's limit, 200 us. */
+#define SHORTEST_PERIOD	(tsc_khz / 5)
+
+/* Longer ones are waited for in pieces; far from all overflows. */
+#define LONGEST_NS	BIT_ULL(60)
+#define LONGEST_WAIT	BIT_ULL(40)
+
+#define TIMER_RATE	0x1f	/* of IA32_VMX_MISC */
+
+/* It counts down each time this bit of the TSC changes. */
+static unsigned int rate __ro_after_init;
+
+void timer_init(void)
+{
+	rate = read_msr_or_0(MSR_IA32_VMX_MISC) & TIMER_RATE;
+}
+
+static u32 mode(const struct df_vcpu_arch *arch)
+{
+	return lapic_get(arch, APIC_LVTT) & MODE_MASK;
+}
+
+static bool is_tsc_deadline(const struct df_vcpu_arch *arch)
+{
+	return mode(arch) == APIC_LVT_TIMER_TSCDEADLINE;
+}
+
+u32 timer_modes(const struct df_vcpu_arch *arch)
+{
+	return cpuid_has(arch, 1, 0, CPUID_ECX, 24) ? MODE_MASK : APIC_LVT_TIMER_PERIODIC;
+}
+
+static void disarm(struct df_vcpu_arch *arch)
+{
+	arch->lapic.deadline = 0;
+	arch->lapic.tsc_deadline = 0;
+}
+
+void timer_reset(struct df_vcpu_arch *arch)
+{
+	disarm(arch);
+	arch->lapic.timer_mode = 0;
+}
+
+/* ---- counts of the bus clock ---------------------------------------------------------- */
+
+static unsigned int divide_shift(const struct df_vcpu_arch *arch)
+{
+	u32 tdcr = lapic_get(arch, APIC_TDCR);
+
+	return (((tdcr & 3) | (tdcr & 8) >> 1) + 1) & 7;
+}
+
+static u64 count_ns(const struct df_vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->vm->arch.bus_cycle_ns) << divide_shift(&vcpu->arch);
+}
+
+/* Of the host's TSC; as many as are needed for all of it. */
+static u64 count_to_cycles(const struct df_vcpu *vcpu, u32 count)
+{
+	u64 ns = min(count * count_ns(vcpu), LONGEST_NS);
+
+	return mul_u64_u32_div(ns, tsc_khz, NSEC_PER_MSEC) + 1;
+}
+
+static u32 cycles_to_count(const struct df_vcpu *vcpu, u64 cycles)
+{
+	u64 ns = mul_u64_u32_div(cycles, NSEC_PER_MSEC, tsc_khz);
+
+	return div64_u64(ns, count_ns(vcpu));
+}
+
+static u64 period(const struct df_vcpu *vcpu)
+{
+	u32 count = lapic_get(&vcpu->arch, APIC_TMICT);
+
+	if (mode(&vcpu->arch) != APIC_LVT_TIMER_PERIODIC)
+		return 0;
+	return max(count_to_cycles(vcpu, count), (u64)SHORTEST_PERIOD);
+}
+
+/* @left of the initial count. */
+static void start(struct df_vcpu *vcpu, u32 left)
+{
+	struct df_lapic *lapic = &vcpu->arch.lapic;
+
+	lapic->period = period(vcpu);
+	lapic->deadline = rdtsc() + (left == lapic_get(&vcpu->arch, APIC_TMICT) && lapic->period ?
+				     lapic->period : count_to_cycles(vcpu, left));
+}
+
+u32 timer_count(struct df_vcpu *vcpu)
+{
+	const struct df_lapic *lapic = &vcpu->arch.lapic;
+	u64 now;
+
+	timer_check(&vcpu->arch);
+	now = rdtsc();
+	if (is_tsc_deadline(&vcpu->arch) || lapic->deadline <= now)
+		return 0;
+	return cycles_to_count(vcpu, lapic->deadline - now);
+}
+
+void timer_count_written(struct df_vcpu *vcpu, u32 count)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	if (is_tsc_deadline(arch)) {
+		lapic_put(arch, APIC_TMICT, 0);
+		return;
+	}
+	disarm(arch);
+	lapic_put(arch, APIC_TMICT, count);
+	if (count)
+		start(vcpu, count);
+}
+
+/* What is left is left, in longer or shorter counts. */
+void timer_divide_written(struct df_vcpu *vcpu, u32 divide)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u32 left = timer_count(vcpu);
+
+	lapic_put(arch, APIC_TDCR, divide);
+	if (arch->lapic.deadline && !is_tsc_deadline(arch))
+		start(vcpu, left);
+}
+
+/* Between one-shot and periodic it runs on; TSC-deadline mode is another timer. */
+void timer_mode_written(struct df_vcpu_arch *arch)
+{
+	u32 old = arch->lapic.timer_mode, now = mode(arch);
+	struct df_vcpu *vcpu = container_of(arch, struct df_vcpu, arch);
+
+	arch->lapic.timer_mode = now;
+	if ((old ^ now) & APIC_LVT_TIMER_TSCDEADLINE) {
+		disarm(arch);
+		lapic_put(arch, APIC_TMICT, 0);
+	}
+	arch->lapic.period = period(vcpu);
+}
+
+/* ---- the guest's TSC ------------------------------------------------------------------ */
+
+u64 timer_get_deadline(const struct df_vcpu_arch *arch)
+{
+	return lapic_is_here(arch) ? arch->lapic.tsc_deadline : 0;
+}
+
+void timer_retarget(struct df_vcpu_arch *arch)
+{
+	struct df_lapic *lapic = &arch->lapic;
+	u64 now, left;
+
+	if (!lapic->tsc_deadline)
+		return;
+	now = tsc_read(arch);
+	left = lapic->tsc_deadline > now ? min(lapic->tsc_deadline - now, LONGEST_WAIT) : 0;
+	lapic->deadline = rdtsc() + tsc_to_host(arch, left);
+}
+
+void timer_set_deadline(struct df_vcpu_arch *arch, u64 value)
+{
+	if (!lapic_is_here(arch) || !is_tsc_deadline(arch))
+		return;
+	disarm(arch);
+	arch->lapic.tsc_deadline = value;
+	timer_retarget(arch);
+}
+
+/* ---- expiry ----------------------------------------------------------------------------- */
+
+static void next_period(struct df_lapic *lapic, u64 now)
+{
+	u64 late = now - lapic->deadline;
+
+	/* Ticks that nobody was there for are one. */
+	lapic->deadline = now + lapic->period - late % lapic->period;
+}
+
+void timer_fire(struct df_vcpu_arch *arch)
+{
+	struct df_lapic *lapic = &arch->lapic;
+	u32 lvt = lapic_get(arch, APIC_LVTT);
+	u8 vector = lvt & APIC_VECTOR_MASK;
+
+	/* A piece of a long wait, or the last cycles of a TSC that is scaled. */
+	if (lapic->tsc_deadline > tsc_read(arch)) {
+		timer_retarget(arch);
+		return;
+	}
+	if (lapic->timer_mode == APIC_LVT_TIMER_PERIODIC && lapic->period)
+		next_period(lapic, rdtsc());
+	else
+		disarm(arch);
+	if (!(lvt & APIC_LVT_MASKED) && vector >= LAPIC_FIRST_VECTOR)
+		posted_self(arch, vector);
+}
+
+/* To the first change of the bit that is not before the deadline. */
+static u32 ticks_until(u64 deadline, u64 now)
+{
+	u64 last = (deadline + BIT_ULL(rate) - 1) >> rate;
+
+	return min(last - (now >> rate), (u64)U32_MAX);
+}
+
+static void use_preemption_timer(struct df_vcpu_arch *arch, bool on)
+{
+	u64 pin = vmcs_read(PIN_BASED_VM_EXEC_CONTROL);
+
+	arch->lapic.timer_on = on;
+	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, on ? pin | PIN_BASED_VMX_PREEMPTION_TIMER :
+						   pin & ~(u64)PIN_BASED_VMX_PREEMPTION_TIMER);
+}
+
+void timer_enter(struct df_vcpu_arch *arch)
+{
+	u64 now = rdtsc();
+
+	if (now >= arch->lapic.deadline) {
+		timer_fire(arch);
+		if (!arch->lapic.deadline) {
+			/* On it stays: the next deadline is soon. */
+			vmcs_write(VMX_PREEMPTION_TIMER_VALUE, U32_MAX);
+			return;
+		}
+	}
+	vmcs_write(VMX_PREEMPTION_TIMER_VALUE, ticks_until(arch->lapic.deadline, now));
+	if (unlikely(!arch->lapic.timer_on))
+		use_preemption_timer(arch, true);
+}
+
+void timer_exit(struct df_vcpu_arch *arch)
+{
+	if (!arch->lapic.deadline)
+		use_preemption_timer(arch, false);
+}
+
+ktime_t timer_sleep(const struct df_vcpu_arch *arch)
+{
+	u64 now = rdtsc(), deadline = arch->lapic.deadline;
+
+	if (!deadline)
+		return KTIME_MAX;
+	if (deadline <= now)
+		return 0;
+	return mul_u64_u32_div(min(deadline - now, LONGEST_WAIT), NSEC_PER_MSEC, tsc_khz) + 1;
+}
+
+/* KVM's own images have it in TMCCT; what is 0 there has fired, and been saved in IRR. */
+void timer_restore(struct df_vcpu *vcpu, u32 left)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u64 deadline = arch->lapic.tsc_deadline;
+	u32 count = lapic_get(arch, APIC_TMICT);
+
+	disarm(arch);
+	arch->lapic.timer_mode = mode(arch);
+	if (is_tsc_deadline(arch))
+		timer_set_deadline(arch, deadline);
+	else if (count && (left || mode(arch) == APIC_LVT_TIMER_PERIODIC))
+		start(vcpu, left ?: count);
+}
