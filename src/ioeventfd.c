@@ -48,57 +48,48 @@ static int order_of(u64 a, u64 b)
  * 0 if there is a write that is for both. No two such are in one table, so that
  * what is in it has an order, and whatever is looked for, at most one place.
  */
-static int order(const struct df_ioeventfd *a, const struct df_ioeventfd *b)
+static int order(const struct df_ioeventfd *it, u64 addr, u32 len, bool any, u64 data)
 {
-	if (a->addr != b->addr)
-		return order_of(a->addr, b->addr);
-	if (!a->len || !b->len)
+	if (it->addr != addr)
+		return order_of(it->addr, addr);
+	if (!it->len || !len)
 		return 0;
-	if (a->len != b->len)
-		return order_of(a->len, b->len);
-	if (a->any || b->any)
+	if (it->len != len)
+		return order_of(it->len, len);
+	if (it->any || any)
 		return 0;
-	return order_of(a->data, b->data);
+	return order_of(it->data, data);
 }
 
-/* Where it is, or where it would have to be. */
-static u32 locate(const struct df_ioeventfds *table, const struct df_ioeventfd *it, bool *found)
+/* Where it is, or, if that is negative: ~ where it would have to be. */
+static long locate(const struct df_ioeventfds *table, u64 addr, u32 len, bool any, u64 data)
 {
 	u32 first = 0, end = table ? table->nr : 0;
 
-	*found = false;
 	while (first < end) {
 		u32 middle = first + (end - first) / 2;
-		int o = order(&table->sorted[middle], it);
+		int o = order(&table->sorted[middle], addr, len, any, data);
 
-		if (!o) {
-			*found = true;
+		if (!o)
 			return middle;
-		}
 		if (o < 0)
 			first = middle + 1;
 		else
 			end = middle;
 	}
-	return first;
+	return ~(long)first;
 }
 
 struct eventfd_ctx *df_ioeventfd_find(const struct df_vm *vm, bool mmio, u64 addr,
 				      unsigned int len, u64 data)
 {
 	const struct df_ioeventfds *table = rcu_dereference_sched(vm->irq.ioeventfds[mmio]);
-	const struct df_ioeventfd write = {
-		.addr = addr,
-		.len = len,
-		.data = len && len < sizeof(data) ? data & (BIT_ULL(len * 8) - 1) : data,
-	};
-	bool found;
-	u32 at;
+	long at;
 
-	if (!table)
-		return NULL;
-	at = locate(table, &write, &found);
-	if (!found || (!len && table->sorted[at].len))
+	if (len && len < sizeof(data))
+		data &= BIT_ULL(len * 8) - 1;
+	at = locate(table, addr, len, false, data);
+	if (at < 0 || (!len && table->sorted[at].len))
 		return NULL;
 	return table->sorted[at].eventfd;
 }
@@ -142,14 +133,15 @@ static struct df_ioeventfds *current_table(struct df_irq *irq, bool mmio)
 static int insert(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
 {
 	struct df_ioeventfds *old, *new;
-	bool exists;
-	u32 at, nr;
+	long at;
+	u32 nr;
 
 	guard(mutex)(&irq->lock);
 	old = current_table(irq, mmio);
-	at = locate(old, it, &exists);
-	if (exists)
+	at = locate(old, it->addr, it->len, it->any, it->data);
+	if (at >= 0)
 		return -EEXIST;
+	at = ~at;
 	nr = old ? old->nr : 0;
 	new = create(nr + 1);
 	if (!new)
@@ -172,13 +164,12 @@ static bool is_same(const struct df_ioeventfd *a, const struct df_ioeventfd *b)
 static int remove(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
 {
 	struct df_ioeventfds *old, *new = NULL;
-	bool exists;
-	u32 at;
+	long at;
 
 	guard(mutex)(&irq->lock);
 	old = current_table(irq, mmio);
-	at = locate(old, it, &exists);
-	if (!exists || !is_same(&old->sorted[at], it))
+	at = locate(old, it->addr, it->len, it->any, it->data);
+	if (at < 0 || !is_same(&old->sorted[at], it))
 		return -ENOENT;
 	if (old->nr > 1) {
 		new = create(old->nr - 1);
