@@ -61,6 +61,7 @@ static void detach(struct df_irqfd *irqfd)
 static int wake(wait_queue_entry_t *wait, unsigned int mode, int sync, void *key)
 {
 	struct df_irqfd *irqfd = container_of(wait, struct df_irqfd, wait);
+	struct df_irq *irq = &irqfd->vm->irq;
 	__poll_t events = key_to_poll(key);
 	u64 count;
 
@@ -70,8 +71,9 @@ static int wake(wait_queue_entry_t *wait, unsigned int mode, int sync, void *key
 	}
 	/* The last file of the eventfd is closed: nobody can signal it any more. */
 	if (events & EPOLLHUP) {
-		guard(spinlock)(&irqfd->vm->irq.irqfd_lock);
+		spin_lock(&irq->irqfd_lock);
 		detach(irqfd);
+		spin_unlock(&irq->irqfd_lock);
 	}
 	return !!(events & EPOLLIN);
 }
@@ -95,14 +97,17 @@ static int enlist(struct df_irqfd *irqfd)
 {
 	struct df_irq *irq = &irqfd->vm->irq;
 	const struct df_irqfd *other;
+	int err = 0;
 
-	guard(spinlock_irq)(&irq->irqfd_lock);
+	spin_lock_irq(&irq->irqfd_lock);
 	list_for_each_entry(other, &irq->irqfds, all)
 		if (other->eventfd == irqfd->eventfd)
-			return -EBUSY;
-	list_add_tail(&irqfd->all, &irq->irqfds);
+			err = -EBUSY;
+	if (!err)
+		list_add(&irqfd->all, &irq->irqfds);
+	spin_unlock_irq(&irq->irqfd_lock);
 	irq->had_irqfds = true;
-	return 0;
+	return err;
 }
 
 /*
@@ -182,10 +187,11 @@ static int deassign(struct df_vm *vm, const struct kvm_irqfd *args)
 	if (IS_ERR(eventfd))
 		return PTR_ERR(eventfd);
 	scoped_guard(mutex, &irq->lock) {
-		guard(spinlock_irq)(&irq->irqfd_lock);
+		spin_lock_irq(&irq->irqfd_lock);
 		list_for_each_entry_safe(irqfd, next, &irq->irqfds, all)
 			if (irqfd->eventfd == eventfd && irqfd->gsi == args->gsi)
 				detach(irqfd);
+		spin_unlock_irq(&irq->irqfd_lock);
 	}
 	eventfd_ctx_put(eventfd);
 	/* From now on it raises nothing. */
@@ -208,9 +214,10 @@ void df_irqfd_release(struct df_vm *vm)
 
 	if (!irq->had_irqfds)
 		return;
-	scoped_guard(spinlock_irq, &irq->irqfd_lock)
-		list_for_each_entry_safe(irqfd, next, &irq->irqfds, all)
-			detach(irqfd);
+	spin_lock_irq(&irq->irqfd_lock);
+	list_for_each_entry_safe(irqfd, next, &irq->irqfds, all)
+		detach(irqfd);
+	spin_unlock_irq(&irq->irqfd_lock);
 	flush_workqueue(shut_downs);
 }
 
