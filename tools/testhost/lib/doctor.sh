@@ -25,6 +25,14 @@ report_packages() {
 	fi
 }
 
+# What they are built from tells their directory.
+report_peers() {
+	local source=$CACHE/linux-source-6.12 dir=$CACHE/peers
+
+	[ ! -d "$source" ] || dir=$(peers_dir)
+	report peers "$dir" "sources, about 1 minute to build, 90 MB"
+}
+
 cmd_doctor() {
 	local lacking=0 free
 
@@ -39,6 +47,7 @@ cmd_doctor() {
 	report 6.12 "$(kernel_dir 6.12)" "125 MB to fetch, 270 MB"
 	report debug "$(kernel_dir debug)" "sources, 6 to 20 minutes to build, 180 MB"
 	report source "$CACHE/linux-source-6.12" "150 MB to fetch, 1.7 GB"
+	report_peers
 	report_packages "for building" "${PACKAGES_BASE[@]}" "${PACKAGES_BOCHS[@]}"
 	report_packages "for the debug kernel" "${PACKAGES_KERNEL[@]}"
 	report_packages "for make lint" "${PACKAGES_LINT[@]}"

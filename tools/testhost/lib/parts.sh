@@ -128,12 +128,12 @@ part_tools() {
 }
 
 cmd_setup() {
-	local part bochs tools kernel parts=("$@")
+	local part bochs tools kernel peers parts=("$@")
 
-	[ $# -gt 0 ] || parts=(packages bochs tools 6.12 debug source)
+	[ $# -gt 0 ] || parts=(packages bochs tools 6.12 debug source peers)
 	for part in "${parts[@]}"; do
 		case $part in
-		bochs | tools | source | packages) ;;
+		bochs | tools | source | peers | packages) ;;
 		*) check_kernel "$part" ;;
 		esac
 	done
@@ -142,6 +142,7 @@ cmd_setup() {
 		bochs) part_bochs ;;
 		tools) part_tools ;;
 		source) part_source ;;
+		peers) part_peers ;;
 		packages)
 			ensure_packages "${PACKAGES_BASE[@]}" "${PACKAGES_BOCHS[@]}" \
 				"${PACKAGES_KERNEL[@]}" "${PACKAGES_LINT[@]}" "${PACKAGES_QEMU[@]}"
