@@ -18,7 +18,7 @@ USER_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Iinclude/uapi $(C
 VERSION := $(shell sed -n 's/^MODULE_VERSION("\(.*\)");/\1/p' src/main.c)
 
 .DEFAULT_GOAL := all
-.PHONY: all module faults tool selftests unit demo check lint lint-selftest bench install clean help
+.PHONY: all module faults tool selftests unit demo check check-long lint lint-selftest bench install clean help
 
 help:	## list the targets
 	@echo "Targets (KDIR=... chooses the kernel, default: the test host's 6.12):"
@@ -104,6 +104,12 @@ demo:	## boot a test host with Dragonfly and show what it has
 
 check:	## build, lint, unit tests, and every selftest in test hosts
 	@selftests/check
+
+check-long:	## those of KVM's own selftests that take long
+	@mkdir -p $(BUILD)/check
+	@status=0; for engine in kvm dragonfly; do \
+		selftests/peers/run $$engine long $(BUILD)/check/peers-$$engine-long.log || status=1; \
+	done; exit $$status
 
 lint:	## every static checker; no warning is too small
 	@tools/lint/lint
