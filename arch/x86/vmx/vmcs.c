@@ -235,6 +235,8 @@ void vmcs_reset(struct df_vcpu *vcpu, bool init)
 	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, 0);
 	vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
 	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
+	/* Paging is off now. */
+	vmx_invvpid_context(arch->vpid);
 }
 
 /* Instructions that are there with their feature in CPUID and raise #UD without. */
