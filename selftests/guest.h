@@ -51,12 +51,9 @@ static inline int guest_memory(int vm, uint32_t slot, uint32_t flags, uint64_t g
 	return ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
-/* 16-bit real mode, all segments at 0, about to run @code. -1 with errno if not. */
-static inline int guest_create(struct guest *g, const void *code, size_t size)
+/* A VM that has memory and no vCPU. -1 with errno if not. */
+static inline int guest_create_vm(struct guest *g)
 {
-	struct kvm_regs regs = { .rip = GUEST_CODE, .rsp = GUEST_STACK, .rflags = 2 };
-	struct kvm_sregs sregs;
-
 	*g = (struct guest){ .vm = -1, .vcpu = -1 };
 	g->device = guest_device();
 	if (g->device < 0)
@@ -69,13 +66,25 @@ static inline int guest_create(struct guest *g, const void *code, size_t size)
 			 -1, 0);
 	/* Of small pages, so that large ones are those that a test has made. */
 	madvise(g->memory, GUEST_MEMORY, MADV_NOHUGEPAGE);
-	if (g->memory == MAP_FAILED || guest_memory(g->vm, 0, 0, 0, GUEST_MEMORY, g->memory))
-		return -1;
-	g->vcpu = ioctl(g->vm, KVM_CREATE_VCPU, 0);
+	return g->memory == MAP_FAILED ? -1 : guest_memory(g->vm, 0, 0, 0, GUEST_MEMORY, g->memory);
+}
+
+static inline int guest_create_vcpu(struct guest *g, uint32_t id)
+{
+	g->vcpu = ioctl(g->vm, KVM_CREATE_VCPU, id);
 	if (g->vcpu < 0)
 		return -1;
 	g->run = mmap(NULL, g->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, g->vcpu, 0);
-	if (g->run == MAP_FAILED)
+	return g->run == MAP_FAILED ? -1 : 0;
+}
+
+/* 16-bit real mode, all segments at 0, about to run @code. -1 with errno if not. */
+static inline int guest_create(struct guest *g, const void *code, size_t size)
+{
+	struct kvm_regs regs = { .rip = GUEST_CODE, .rsp = GUEST_STACK, .rflags = 2 };
+	struct kvm_sregs sregs;
+
+	if (guest_create_vm(g) || guest_create_vcpu(g, 0))
 		return -1;
 	memcpy(g->memory + GUEST_CODE, code, size);
 	if (ioctl(g->vcpu, KVM_GET_SREGS, &sregs))
@@ -435,15 +444,12 @@ static inline long guest_pinned_pages(void)
 	       guest_figure("/proc/vmstat", "nr_foll_pin_released");
 }
 
-/* A binary statistic of a VM or vCPU by KVM's name for it, or -1 if there is none. */
-static inline int64_t guest_stat(int fd, const char *name)
+/* A binary statistic by KVM's name for it, or -1 if there is none. */
+static inline int64_t guest_stat_from(int stats, const char *name)
 {
-	int stats = ioctl(fd, KVM_GET_STATS_FD, NULL);
 	struct kvm_stats_header head;
 	int64_t value = -1;
 
-	if (stats < 0)
-		return -1;
 	if (pread(stats, &head, sizeof(head), 0) == sizeof(head)) {
 		size_t size = sizeof(struct kvm_stats_desc) + head.name_size;
 		struct kvm_stats_desc *desc = malloc(size);
@@ -457,6 +463,15 @@ static inline int64_t guest_stat(int fd, const char *name)
 		}
 		free(desc);
 	}
+	return value;
+}
+
+/* That of a VM or of a vCPU, which must not be running. */
+static inline int64_t guest_stat(int fd, const char *name)
+{
+	int stats = ioctl(fd, KVM_GET_STATS_FD, NULL);
+	int64_t value = guest_stat_from(stats, name);
+
 	close(stats);
 	return value;
 }
