@@ -166,7 +166,7 @@ static uint64_t guest_time(const struct time_info *t, uint64_t tsc)
 	uint64_t ticks = tsc - t->tsc;
 
 	ticks = t->shift < 0 ? ticks >> -t->shift : ticks << t->shift;
-	return t->ns + (uint64_t)((unsigned __int128)ticks * t->mul >> 32);
+	return t->ns + (uint64_t)((__uint128_t)ticks * t->mul >> 32);
 }
 
 static uint64_t real_time(void)
@@ -178,13 +178,13 @@ static uint64_t real_time(void)
 }
 
 /* The guest asks for its time at PAGE: what it is lies between what user space sees. */
-#define EXPECT_TIME_IS_RIGHT()                                                   \
-	do {                                                                     \
-		uint64_t before = get_clock(&self->g).clock, now, tsc = 0;       \
-		EXPECT_EQ(GUEST_HALTED,                                          \
+#define EXPECT_TIME_IS_RIGHT()                                                         \
+	do {                                                                           \
+		uint64_t before = get_clock(&self->g).clock, now, tsc = 0;             \
+		EXPECT_EQ(GUEST_HALTED,                                                \
 			  write_msr(&self->g, MSR_SYSTEM_TIME, PAGE | ENABLED, &tsc)); \
-		now = guest_time(info(&self->g, PAGE), tsc);                     \
-		EXPECT_LE(before, now) TH_LOG("line %d", __LINE__);              \
+		now = guest_time(info(&self->g, PAGE), tsc);                           \
+		EXPECT_LE(before, now) TH_LOG("line %d", __LINE__);                    \
 		EXPECT_GE(get_clock(&self->g).clock, now) TH_LOG("line %d", __LINE__); \
 	} while (0)
 
@@ -309,8 +309,7 @@ TEST_F(clock, a_guest_has_its_time_at_another_rate)
 
 		ASSERT_EQ(0, ioctl(self->g.vcpu, KVM_SET_TSC_KHZ, khz * part / 4));
 		before = get_clock(&self->g).clock;
-		EXPECT_EQ(GUEST_HALTED,
-			  write_msr(&self->g, MSR_SYSTEM_TIME, PAGE | ENABLED, &tsc));
+		EXPECT_EQ(GUEST_HALTED, write_msr(&self->g, MSR_SYSTEM_TIME, PAGE | ENABLED, &tsc));
 		now = guest_time(info(&self->g, PAGE), tsc);
 		EXPECT_LE(before, now + now / 1000000);
 		EXPECT_GE(get_clock(&self->g).clock, now - now / 1000000);

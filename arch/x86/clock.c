@@ -99,10 +99,10 @@ static int publish(struct df_vm *vm, u64 gpa, const void *data, size_t size)
 	err = df_memory_access(vm, gpa, &version, sizeof(version), true);
 	if (err)
 		return err;
-	smp_wmb();
+	smp_wmb();	/* the version first */
 	err = df_memory_access(vm, gpa + sizeof(version), (void *)data + sizeof(version),
 			       size - sizeof(version), true);
-	smp_wmb();
+	smp_wmb();	/* and last */
 	version++;
 	return df_memory_access(vm, gpa, &version, sizeof(version), true) ?: err;
 }
@@ -117,6 +117,12 @@ static bool is_on(const struct df_vcpu_arch *arch)
 {
 	return arch->system_time & KVM_MSR_ENABLED &&
 	       offset_in_page(place(arch)) <= PAGE_SIZE - sizeof(struct pvclock_vcpu_time_info);
+}
+
+void clock_reset(struct df_vcpu_arch *arch)
+{
+	arch->system_time = 0;
+	arch->clock_stopped = false;
 }
 
 void clock_update(struct df_vcpu *vcpu)

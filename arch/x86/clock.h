@@ -13,6 +13,7 @@
 #include <linux/types.h>
 
 struct df_vcpu;
+struct df_vcpu_arch;
 struct df_vm;
 
 #define CLOCK_FLAGS	(KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC)
@@ -22,6 +23,9 @@ bool clock_is_offered(void);
 
 /** clock_vm_init() - a VM's time begins with 0. */
 void clock_vm_init(struct df_vm *vm);
+
+/** clock_reset() - by INIT: the guest has no clock until it asks again. */
+void clock_reset(struct df_vcpu_arch *arch);
 
 /**
  * clock_update() - tell a guest what its time is

@@ -10,6 +10,7 @@
 #include "apic/posted.h"
 #include "apic/timer.h"
 #include "arch.h"
+#include "clock.h"
 #include "cpuid.h"
 #include "debug.h"
 #include "events.h"
@@ -126,6 +127,7 @@ static int init(struct df_vcpu *vcpu)
 	run_vmcs_end();
 	events_reset(arch);
 	debug_reset(arch);
+	clock_reset(arch);
 	arch->cr2 = 0;
 	arch->complete = NULL;
 	if (lapic_is_here(arch))

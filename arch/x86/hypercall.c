@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/kvm_para.h>
+#include <asm/apicdef.h>
 
+#include "apic/delivery.h"
+#include "apic/lapic.h"
+#include "apic/posted.h"
 #include "clock.h"
 #include "cpuid.h"
 #include "hypercall.h"
@@ -9,7 +13,17 @@
 #include "vcpu.h"
 #include "vmx/operation.h"
 
-/* In the width of the guest. */
+/* Numbers, arguments and answers have the width of the guest. */
+static bool is_wide(void)
+{
+	return vmcs_read(GUEST_CS_AR_BYTES) & VMX_AR_L_MASK;
+}
+
+static u64 argument(const struct df_vcpu_arch *arch, int reg, bool wide)
+{
+	return wide ? arch->regs[reg] : (u32)arch->regs[reg];
+}
+
 static int finish(struct df_vcpu_arch *arch, s64 answer, bool wide)
 {
 	arch->regs[DF_RAX] = wide ? answer : (u32)answer;
@@ -17,47 +31,111 @@ static int finish(struct df_vcpu_arch *arch, s64 answer, bool wide)
 	return DF_RESUME;
 }
 
-static bool is_wide(void)
+/* ---- KVM_HC_SEND_IPI: a bitmap of two words, the ID of its first bit, and ICR --------- */
+
+static struct delivery_set destinations(const struct df_vcpu_arch *arch, bool wide)
 {
-	return vmcs_read(GUEST_CS_AR_BYTES) & VMX_AR_L_MASK;
+	u64 low = argument(arch, DF_RBX, wide), high = argument(arch, DF_RCX, wide);
+	struct delivery_set set = { .first = arch->regs[DF_RDX] };
+
+	set.mask[0] = wide ? low : low | high << 32;
+	set.mask[1] = wide ? high : 0;
+	return set;
+}
+
+static int check_ipi(const struct df_vcpu_arch *arch)
+{
+	if (!lapic_is_here(arch))
+		return -KVM_EOPNOTSUPP;
+	return arch->regs[DF_RSI] & (APIC_DEST_LOGICAL | APIC_DEST_ALLBUT) ? -KVM_EINVAL : 0;
+}
+
+static int send_ipi_inner(struct df_vcpu *vcpu, bool wide)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	struct delivery_set set = destinations(arch, wide);
+	int answer = check_ipi(arch);
+
+	if (!answer)
+		answer = delivery_to_set_inner(vcpu, &set, arch->regs[DF_RSI]);
+	if (answer == -EAGAIN)
+		return DF_TO_MIDDLE;
+	finish(arch, answer, wide);
+	return arch->lapic.to_wake ? DF_TO_HOST : DF_RESUME;
+}
+
+/* NMIs, for one. */
+static int send_ipi(struct df_vcpu *vcpu, bool wide)
+{
+	struct delivery_set set = destinations(&vcpu->arch, wide);
+	int taken = delivery_to_set(vcpu, &set, vcpu->arch.regs[DF_RSI]);
+
+	delivery_wake(vcpu);
+	return taken;
+}
+
+/* ---- the others ------------------------------------------------------------------------ */
+
+/* Ends the HLT that a vCPU is in, or is about to be in: it waits for a lock. */
+static int kick(struct df_vcpu *vcpu, u32 apic_id)
+{
+	struct df_vcpu *target = delivery_find(vcpu->vm, apic_id);
+
+	if (target && lapic_is_here(&target->arch))
+		posted_request(&target->arch, DF_REQ_KICK);
+	return 0;
 }
 
 int hypercall_handle_inner(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	bool wide = is_wide();
-	s64 answer = -KVM_ENOSYS;
 
 	if (VMX_AR_DPL(vmcs_read(GUEST_SS_AR_BYTES)))
 		return finish(arch, -KVM_EPERM, wide);
-	switch (wide ? arch->regs[DF_RAX] : (u32)arch->regs[DF_RAX]) {
+	switch (argument(arch, DF_RAX, wide)) {
 	case KVM_HC_VAPIC_POLL_IRQ:
 		/* The exit was what it wanted. */
-		answer = 0;
-		break;
+		return finish(arch, 0, wide);
+	case KVM_HC_SEND_IPI:
+		if (!cpuid_pv_has(arch, KVM_FEATURE_PV_SEND_IPI))
+			break;
+		return send_ipi_inner(vcpu, wide);
+	case KVM_HC_KICK_CPU:
+		if (!cpuid_pv_has(arch, KVM_FEATURE_PV_UNHALT))
+			break;
+		return DF_TO_MIDDLE;
 	case KVM_HC_CLOCK_PAIRING:
 		return DF_TO_MIDDLE;
 	}
-	return finish(arch, answer, wide);
+	return finish(arch, -KVM_ENOSYS, wide);
+}
+
+static int answer(struct df_vcpu *vcpu, bool wide)
+{
+	const struct df_vcpu_arch *arch = &vcpu->arch;
+
+	switch (argument(arch, DF_RAX, wide)) {
+	case KVM_HC_SEND_IPI:
+		return send_ipi(vcpu, wide);
+	case KVM_HC_KICK_CPU:
+		return kick(vcpu, arch->regs[DF_RCX]);
+	default:
+		if (argument(arch, DF_RCX, wide) != KVM_CLOCK_PAIRING_WALLCLOCK)
+			return -KVM_EOPNOTSUPP;
+		return clock_pair(vcpu, argument(arch, DF_RBX, wide));
+	}
 }
 
 int hypercall_handle(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	u64 gpa = arch->regs[DF_RBX], type = arch->regs[DF_RCX];
-	int answer = -KVM_EOPNOTSUPP, err;
+	int err = run_vmcs_begin(arch);
 	bool wide;
 
-	err = run_vmcs_begin(arch);
 	if (err)
 		return err;
 	wide = is_wide();
 	run_vmcs_end();
-	if (!wide) {
-		gpa = (u32)gpa;
-		type = (u32)type;
-	}
-	if (type == KVM_CLOCK_PAIRING_WALLCLOCK)
-		answer = clock_pair(vcpu, gpa);
-	return finish(arch, answer, wide);
+	return finish(arch, answer(vcpu, wide), wide);
 }

@@ -42,7 +42,7 @@ bool tsc_is_common(const struct df_vm *vm)
 		const struct df_vcpu *vcpu = df_vm_vcpu(vm, i);
 
 		if (!vcpu)
-			continue;
+			break;
 		if (!first)
 			first = &vcpu->arch;
 		else if (READ_ONCE(vcpu->arch.tsc_offset) != READ_ONCE(first->tsc_offset) ||

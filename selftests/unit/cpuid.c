@@ -374,7 +374,7 @@ TEST_F(cpuid, what_the_cpu_does_not_have_is_not_offered)
 		const struct kvm_cpuid_entry2 *e = &self->answer->entries[i];
 		bool sizes = e->function == 0xd && !e->index;
 
-		if (e->function >> 30 == 1)	/* is not the CPU's */
+		if (e->function >> 30 == 1) /* is not the CPU's */
 			continue;
 		EXPECT_EQ(0, e->eax & 0x7fffffff) TH_LOG("leaf %x", e->function);
 		EXPECT_EQ(0, e->edx) TH_LOG("leaf %x", e->function);

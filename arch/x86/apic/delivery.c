@@ -19,7 +19,8 @@
 
 /**
  * struct irq - an interrupt on its way
- * @dest: whom it is for
+ * @set: whom it is for, or NULL
+ * @dest: likewise, then
  * @mode: APIC_DM_*
  * @shorthand: APIC_DEST_*, or 0
  * @vector: which
@@ -30,6 +31,7 @@
  * @wake: collects the vCPUs that may be waiting, by their place in the VM
  */
 struct irq {
+	const struct delivery_set *set;
 	u32 dest, mode, shorthand;
 	u8 vector;
 	bool logical, level, assert, message;
@@ -70,11 +72,18 @@ static bool is_broadcast(const struct df_vcpu *target, const struct irq *irq)
 }
 
 /* Without x2APIC a CPU has 8 bits; one whose number has more can be reached to be woken. */
-static bool has_id(const struct df_vcpu *target, u32 dest)
+static u32 id_of(const struct df_vcpu *target)
 {
 	if (lapic_is_x2apic(&target->arch) || target->id > 0xff)
-		return dest == target->id;
-	return dest == lapic_get(&target->arch, APIC_ID) >> 24;
+		return target->id;
+	return lapic_get(&target->arch, APIC_ID) >> 24;
+}
+
+static bool has_bit(const struct delivery_set *set, u32 id)
+{
+	u32 bit = id - set->first;
+
+	return id >= set->first && bit < 128 && set->mask[bit / 64] & BIT_ULL(bit % 64);
 }
 
 static bool is_in_set(const struct df_vcpu_arch *arch, u32 dest)
@@ -96,6 +105,8 @@ static bool is_target(const struct df_vcpu *target, const struct df_vcpu *sender
 
 	if (!lapic_is_here(arch) || !lapic_is_enabled(arch))
 		return false;
+	if (irq->set)
+		return has_bit(irq->set, id_of(target));
 	switch (irq->shorthand) {
 	case APIC_DEST_SELF:
 		return target == sender;
@@ -105,7 +116,7 @@ static bool is_target(const struct df_vcpu *target, const struct df_vcpu *sender
 		return target != sender;
 	default:
 		return is_broadcast(target, irq) || (irq->logical ? is_in_set(arch, irq->dest) :
-								    has_id(target, irq->dest));
+								    irq->dest == id_of(target));
 	}
 }
 
@@ -249,6 +260,17 @@ bool delivery_to(struct df_vm *vm, u32 apic_id, u32 icr)
 	return taken > 0;
 }
 
+int delivery_to_set(struct df_vcpu *vcpu, const struct delivery_set *set, u32 icr)
+{
+	struct irq irq = icr_irq(0, icr);
+	int taken;
+
+	irq.set = set;
+	taken = deliver_by(vcpu->vm, vcpu, &irq, accept);
+	vcpu->arch.lapic.to_wake |= irq.wake;
+	return taken;
+}
+
 /* A message has a destination of 8 bits, and of 32 where user space said so. */
 static struct irq message_irq(const struct df_vm *vm, const struct msi_msg *msi)
 {
@@ -310,6 +332,19 @@ int delivery_icr_inner(struct df_vcpu *vcpu, u32 dest, u32 icr)
 	deliver_by(vcpu->vm, vcpu, &irq, accept_vector);
 	vcpu->arch.lapic.to_wake |= irq.wake;
 	return irq.wake ? DF_TO_HOST : DF_RESUME;
+}
+
+int delivery_to_set_inner(struct df_vcpu *vcpu, const struct delivery_set *set, u32 icr)
+{
+	struct irq irq = icr_irq(0, icr);
+	int taken;
+
+	if (irq.mode != APIC_DM_FIXED)
+		return -EAGAIN;
+	irq.set = set;
+	taken = deliver_by(vcpu->vm, vcpu, &irq, accept_vector);
+	vcpu->arch.lapic.to_wake |= irq.wake;
+	return taken;
 }
 
 /* ---- EOI ----------------------------------------------------------------------------------- */

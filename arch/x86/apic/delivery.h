@@ -37,6 +37,30 @@ int delivery_icr_inner(struct df_vcpu *vcpu, u32 dest, u32 icr);
 /** delivery_to() - an IPI for one vCPU, as @icr says, from anywhere; false if there is none. */
 bool delivery_to(struct df_vm *vm, u32 apic_id, u32 icr);
 
+/**
+ * struct delivery_set - some APIC IDs
+ * @first: that of bit 0
+ * @mask: one bit for each
+ */
+struct delivery_set {
+	u32 first;
+	u64 mask[2];
+};
+
+/**
+ * delivery_to_set() - an IPI for several vCPUs at once
+ * @vcpu: the sender
+ * @set: whom it is for
+ * @icr: what it is, as in the lower half of ICR
+ *
+ * Context: As delivery_icr(), and delivery_wake() has to follow likewise.
+ * Return: how many took it.
+ */
+int delivery_to_set(struct df_vcpu *vcpu, const struct delivery_set *set, u32 icr);
+
+/** delivery_to_set_inner() - likewise in the inner ring; -EAGAIN if it cannot be done there. */
+int delivery_to_set_inner(struct df_vcpu *vcpu, const struct delivery_set *set, u32 icr);
+
 /** delivery_find() - the vCPU with an APIC ID, or NULL. */
 struct df_vcpu *delivery_find(const struct df_vm *vm, u32 apic_id);
 
