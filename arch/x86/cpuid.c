@@ -20,8 +20,17 @@
 
 #define MAX_ENTRIES	256	/* as KVM */
 
+#define LEAF_CACHES	4
+#define LEAF_TOPOLOGY	0xb
 #define LEAF_XSTATE	0xd
+#define LEAF_TOPOLOGY2	0x1f
+
+#define APIC		BIT_ULL(9)	/* EDX of leaf 1 */
+#define X2APIC		BIT(21)		/* ECX */
 #define OSXSAVE		BIT_ULL(27)
+
+#define CACHE_TYPE	0x1f
+#define ARAT		BIT(2)		/* the APIC's timer does not stop */
 
 /* They are sorted; of those with the same leaf the first that user space gave is the one. */
 const struct kvm_cpuid_entry2 *cpuid_find(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
@@ -87,6 +96,20 @@ void cpuid_pv_enforce(struct df_vcpu_arch *arch, bool enforce)
 	arch->pv_features = enforce ? pv_features(arch) : ~0U;
 }
 
+/*
+ * SDM, "Input Limits and Levels" of these leaves: any subleaf has its own number and
+ * the x2APIC ID. As KVM: if there is a second one.
+ */
+static void answer_topology(struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
+{
+	const struct kvm_cpuid_entry2 *e = cpuid_find(arch, leaf, 1);
+
+	if (!e)
+		return;
+	arch->regs[DF_RCX] = (u8)subleaf;
+	arch->regs[DF_RDX] = e->edx;
+}
+
 /* What is not there is zeroes. */
 static void answer(struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
 {
@@ -106,8 +129,13 @@ static void answer(struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
 		regs[DF_RCX] &= ~OSXSAVE;
 		if (vmcs_read(GUEST_CR4) & X86_CR4_OSXSAVE)
 			regs[DF_RCX] |= OSXSAVE;
+		regs[DF_RDX] &= ~APIC;
+		if (arch->apic_base & MSR_IA32_APICBASE_ENABLE)
+			regs[DF_RDX] |= APIC;
 	} else if (leaf == LEAF_XSTATE && subleaf < 2 && e != &none) {
 		regs[DF_RBX] = fpu_size(arch->xcr0, subleaf == 1);
+	} else if (e == &none && (leaf == LEAF_TOPOLOGY || leaf == LEAF_TOPOLOGY2)) {
+		answer_topology(arch, leaf, subleaf);
 	}
 }
 
@@ -210,11 +238,14 @@ int cpuid_get(const struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 
 #define PV_CLOCK	(BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_CLOCKSOURCE2) | \
 			 BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT))
-#define PV_FEATURES	(PV_CLOCK | BIT(KVM_FEATURE_NOP_IO_DELAY) | BIT(KVM_FEATURE_POLL_CONTROL))
+#define PV_FEATURES	(PV_CLOCK | BIT(KVM_FEATURE_NOP_IO_DELAY) | \
+			 BIT(KVM_FEATURE_PV_UNHALT) | BIT(KVM_FEATURE_PV_SEND_IPI) | \
+			 BIT(KVM_FEATURE_POLL_CONTROL))
 
 /*
  * What a guest can have of each leaf, as masks of the CPU's own answer. A bit is
- * here when everything that hangs on it works; what needs an APIC waits for one.
+ * here when everything that hangs on it works. As KVM's, it is without what user
+ * space offers on its own account: TSC_DEADLINE_TIMER, HYPERVISOR, MSI_EXT_DEST_ID.
  */
 static const struct supported {
 	u32 leaf, subleaf, eax, ebx, ecx, edx;
@@ -223,12 +254,19 @@ static const struct supported {
 	{ 0, 0, ~0U, ~0U, ~0U, ~0U },
 	/*
 	 * Family, model, stepping; CLFLUSH's line. SSE3 PCLMULQDQ SSSE3 FMA CX16 PCID
-	 * SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND. FPU VME DE PSE TSC MSR PAE
-	 * CX8 SEP MTRR PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SS.
+	 * SSE4.1 SSE4.2 X2APIC MOVBE POPCNT AES XSAVE AVX F16C RDRAND. FPU VME DE PSE TSC MSR
+	 * PAE CX8 APIC SEP MTRR PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SS.
 	 */
-	{ 1, 0, ~0U, 0x0000ff00, 0x76da3203, 0x0f8bb97f },
+	{ 1, 0, ~0U, 0x0000ff00, 0x76fa3203, 0x0f8bbb7f },
 	/* Caches, in the old form. */
 	{ 2, 0, ~0U, ~0U, ~0U, ~0U },
+	/* Caches, and how many IDs of APICs share one: the host's, for user space to change. */
+	{ LEAF_CACHES, 0, ~0U, ~0U, ~0U, ~0U },
+	{ LEAF_CACHES, 1, ~0U, ~0U, ~0U, ~0U },
+	{ LEAF_CACHES, 2, ~0U, ~0U, ~0U, ~0U },
+	{ LEAF_CACHES, 3, ~0U, ~0U, ~0U, ~0U },
+	{ LEAF_CACHES, 4, ~0U, ~0U, ~0U, ~0U },
+	{ 6, 0, ARAT, 0, 0, 0 },
 	/*
 	 * The highest subleaf. FSGSBASE TSC_ADJUST BMI1 AVX2 FDP_EXCPTN_ONLY SMEP BMI2 ERMS
 	 * INVPCID ZERO_FCS_FDS AVX512F/DQ RDSEED ADX SMAP AVX512IFMA CLFLUSHOPT CLWB
@@ -237,6 +275,8 @@ static const struct supported {
 	 * ARCH_CAPABILITIES.
 	 */
 	{ 7, 0, 0, 0xf1bf27eb, 0x1a405f46, 0x20004510 },
+	/* No topology that is the host's. */
+	{ LEAF_TOPOLOGY, 0, 0, 0, 0, 0 },
 	/* The features of XCR0: cut to fpu_features(). */
 	{ LEAF_XSTATE, 0, ~0U, 0, ~0U, 0 },
 	/* XSAVEOPT XSAVEC XGETBV1 XSAVES. */
@@ -245,6 +285,7 @@ static const struct supported {
 	{ LEAF_XSTATE, 5, ~0U, ~0U, ~0U, 0 },
 	{ LEAF_XSTATE, 6, ~0U, ~0U, ~0U, 0 },
 	{ LEAF_XSTATE, 7, ~0U, ~0U, ~0U, 0 },
+	{ LEAF_TOPOLOGY2, 0, 0, 0, 0, 0 },
 	/* The highest leaf of KVM's, and its signature. */
 	{ KVM_CPUID_SIGNATURE, 0, ~0U, ~0U, ~0U, ~0U },
 	{ KVM_CPUID_FEATURES, 0, PV_FEATURES, 0, 0, 0 },
@@ -259,14 +300,19 @@ static const struct supported {
 	{ 0x80000008, 0, 0x0000ffff, 0, 0, 0 },
 };
 
-#define MAX_BASIC_LEAF		LEAF_XSTATE
+#define MAX_BASIC_LEAF		LEAF_TOPOLOGY2
 #define MAX_EXTENDED_LEAF	0x80000008
+
+static bool has_subleaves(u32 leaf)
+{
+	return leaf == LEAF_CACHES || leaf == 7 || leaf == LEAF_TOPOLOGY ||
+	       leaf == LEAF_XSTATE || leaf == LEAF_TOPOLOGY2;
+}
 
 static void mask_xstate(struct kvm_cpuid_entry2 *e)
 {
 	u64 features = fpu_features();
 
-	e->flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
 	if (e->index == 0) {
 		e->eax &= features;
 		e->ebx = fpu_size(features, false);
@@ -292,11 +338,15 @@ static void mask_by_host(struct kvm_cpuid_entry2 *e)
 		e->eax = min_t(u32, e->eax, MAX_BASIC_LEAF);
 		break;
 	case 1:
-		e->ecx &= host[CPUID_1_ECX];
+		/* The host's may be off: a guest's is not made of it. */
+		e->ecx = (e->ecx & host[CPUID_1_ECX]) | X2APIC;
 		e->edx &= host[CPUID_1_EDX];
 		break;
+	case 6:
+		/* Whatever the host's does: a guest's is not made of it. */
+		e->eax = ARAT;
+		break;
 	case 7:
-		e->flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
 		e->ebx &= host[CPUID_7_0_EBX];
 		e->ecx &= host[CPUID_7_ECX];
 		e->edx &= host[CPUID_7_EDX];
@@ -340,6 +390,8 @@ static struct kvm_cpuid_entry2 supported_entry(const struct supported *row)
 {
 	struct kvm_cpuid_entry2 e = { .function = row->leaf, .index = row->subleaf };
 
+	if (has_subleaves(row->leaf))
+		e.flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
 	full_answer(&e);
 	e.eax &= row->eax;
 	e.ebx &= row->ebx;
@@ -349,20 +401,41 @@ static struct kvm_cpuid_entry2 supported_entry(const struct supported *row)
 	return e;
 }
 
+/* The CPU has this leaf; of its caches, one that there is or the end of them. */
+static bool is_there(const struct supported *row)
+{
+	struct kvm_cpuid_entry2 e = { .function = row->leaf & BIT(31) };
+
+	if (row->leaf == KVM_CPUID_SIGNATURE || row->leaf == KVM_CPUID_FEATURES)
+		return true;
+	full_answer(&e);
+	if (row->leaf > e.eax)
+		return false;
+	if (row->leaf != LEAF_CACHES || !row->subleaf)
+		return true;
+	e.function = LEAF_CACHES;
+	e.index = row->subleaf - 1;
+	full_answer(&e);
+	return e.eax & CACHE_TYPE;
+}
+
 int cpuid_get_supported(struct kvm_cpuid2 __user *user)
 {
 	struct kvm_cpuid2 head;
+	u32 n = 0;
 
 	if (copy_from_user(&head, user, sizeof(head)))
 		return -EFAULT;
-	if (head.nent < ARRAY_SIZE(supported))
-		return -E2BIG;
-	head.nent = ARRAY_SIZE(supported);
 	for (size_t i = 0; i < ARRAY_SIZE(supported); i++) {
 		struct kvm_cpuid_entry2 e = supported_entry(&supported[i]);
 
-		if (copy_to_user(&user->entries[i], &e, sizeof(e)))
+		if (!is_there(&supported[i]))
+			continue;
+		if (n == head.nent)
+			return -E2BIG;
+		if (copy_to_user(&user->entries[n++], &e, sizeof(e)))
 			return -EFAULT;
 	}
+	head.nent = n;
 	return copy_to_user(user, &head, sizeof(head)) ? -EFAULT : 0;
 }

@@ -92,8 +92,6 @@ static const struct row rows[] = {
 	{ MSR_PLATFORM_INFO, STORED, NOTHING, LISTED, DF_STORED_PLATFORM_INFO },
 	/* Memory types of ranges: kept, and without effect, EPT has the last word. */
 	{ MSR_MTRRcap, CONSTANT, NOTHING, 0, 0, 0x500 | MTRR_VARIABLE },
-	/* The timer of every tick; its write is handled first of all. */
-	{ MSR_IA32_TSC_DEADLINE, COMPUTED, ANY, LISTED },
 	/* What the CPU is not vulnerable to; the guest's own mitigations hang on it. */
 	{ MSR_IA32_ARCH_CAPABILITIES, STORED, NOTHING, LISTED | FEATURE,
 	  DF_STORED_ARCH_CAPABILITIES, 0, ARCH_CAPABILITIES },
@@ -124,6 +122,8 @@ static const struct row rows[] = {
 	{ MSR_MTRRfix4K_F8000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 10 },
 	{ MSR_IA32_CR_PAT, IN_VMCS, MEMORY_TYPES, PASSED | LISTED, GUEST_IA32_PAT },
 	{ MSR_MTRRdefType, STORED, MTRR, 0, DF_STORED_MTRR_DEF_TYPE, 0xcff },
+	/* The timer of every tick; its write is handled first of all. */
+	{ MSR_IA32_TSC_DEADLINE, COMPUTED, ANY, LISTED },
 	/* Extended supervisor state: there is none, XSAVES knows only the user's. */
 	{ MSR_IA32_XSS, CONSTANT, NOTHING, 0, 0, 0, XSAVES },
 	{ MSR_KVM_WALL_CLOCK_NEW, COMPUTED, ANY, LISTED, 0, 0, PV_CLOCK2 },

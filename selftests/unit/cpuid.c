@@ -151,7 +151,7 @@ TEST_F(cpuid, the_highest_leaves_are_said_and_there)
 	u32 extended = entry(self->answer, 0x80000000, 0)->eax;
 	u32 pv = entry(self->answer, KVM_CPUID_SIGNATURE, 0)->eax;
 
-	EXPECT_EQ(0xd, basic);
+	EXPECT_EQ(0x1f, basic);
 	EXPECT_EQ(0x80000008, extended);
 	EXPECT_EQ(basic, entry(self->answer, basic, 0)->function);
 	EXPECT_EQ(extended, entry(self->answer, extended, 0)->function);
@@ -170,13 +170,17 @@ TEST_F(cpuid, a_cpu_with_fewer_leaves_says_so)
 	ASSERT_EQ(0, cpuid_get_supported(self->answer));
 	EXPECT_EQ(7, entry(self->answer, 0, 0)->eax);
 	EXPECT_EQ(0x80000007, entry(self->answer, 0x80000000, 0)->eax);
+	EXPECT_EQ(7, entry(self->answer, 7, 0)->function);
+	EXPECT_EQ(0, entry(self->answer, 0xd, 0)->function);
+	EXPECT_EQ(0, entry(self->answer, 0x80000008, 0)->function);
 }
 
 TEST_F(cpuid, subleaves_count_where_there_are_any)
 {
 	for (u32 i = 0; i < self->answer->nent; i++) {
 		const struct kvm_cpuid_entry2 *e = &self->answer->entries[i];
-		bool significant = e->function == 7 || e->function == 0xd;
+		bool significant = e->function == 4 || e->function == 7 || e->function == 0xb ||
+				   e->function == 0xd || e->function == 0x1f;
 
 		EXPECT_EQ(significant ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0, e->flags)
 		{
@@ -277,8 +281,6 @@ TEST_F(cpuid, what_the_module_does_not_have_is_not_offered)
 	static const struct feature rows[] = {
 		FEATURE(VMX),
 		FEATURE(SMX),
-		FEATURE(APIC),
-		FEATURE(X2APIC),
 		FEATURE(MWAIT),
 		FEATURE(TSC_DEADLINE_TIMER),
 		FEATURE(PDCM),
@@ -333,13 +335,16 @@ TEST_F(cpuid, what_the_module_does_not_have_is_not_offered)
 
 		EXPECT_FALSE(offered) TH_LOG("%s", rows[i].name);
 	}
-	/* The PMU's leaf, those of topology, PT, SGX, AMX; power management. */
+	/* The PMU's leaf, the host's topology, PT, SGX, AMX. */
 	for (u32 leaf = 3; leaf < 0x20; leaf++) {
 		const struct kvm_cpuid_entry2 *e = entry(self->answer, leaf, 0);
 
-		if (leaf != 7 && leaf != 0xd)
+		if (leaf != 4 && leaf != 6 && leaf != 7 && leaf != 0xd)
 			EXPECT_EQ(0, e->eax | e->ebx | e->ecx | e->edx);
 	}
+	/* Of power management, that the APIC's timer does not stop. */
+	EXPECT_EQ(4, entry(self->answer, 6, 0)->eax);
+	EXPECT_EQ(0, entry(self->answer, 6, 0)->ebx | entry(self->answer, 6, 0)->ecx);
 	/* No number of an APIC, nor of logical CPUs. */
 	EXPECT_EQ(0, entry(self->answer, 1, 0)->ebx & 0xffff00ff);
 }
@@ -357,6 +362,9 @@ TEST_F(cpuid, what_the_host_does_not_use_is_not_offered)
 			u32 *word = &boot_cpu_data.x86_capability[words[i]];
 			unsigned int feature = words[i] * 32 + bit;
 
+			/* Which is not made of the host's. */
+			if (feature == X86_FEATURE_X2APIC)
+				continue;
 			*word = ~BIT(bit);
 			ASSERT_EQ(0, cpuid_get_supported(self->answer));
 			EXPECT_FALSE(offers(self->answer, feature)) TH_LOG("%u:%u", words[i], bit);
@@ -430,7 +438,8 @@ TEST_F(cpuid, features_of_kvms_are_those_that_work)
 	const struct kvm_cpuid_entry2 *e = entry(self->answer, KVM_CPUID_FEATURES, 0);
 	const u32 clock = BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_CLOCKSOURCE2) |
 			  BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT);
-	const u32 rest = BIT(KVM_FEATURE_NOP_IO_DELAY) | BIT(KVM_FEATURE_POLL_CONTROL);
+	const u32 rest = BIT(KVM_FEATURE_NOP_IO_DELAY) | BIT(KVM_FEATURE_POLL_CONTROL) |
+			 BIT(KVM_FEATURE_PV_UNHALT) | BIT(KVM_FEATURE_PV_SEND_IPI);
 
 	EXPECT_EQ(clock | rest, e->eax);
 	EXPECT_EQ(0, e->ebx | e->ecx | e->edx);
@@ -501,6 +510,62 @@ TEST_F(cpuid, a_vcpu_has_what_it_was_given)
 	EXPECT_TRUE(cpuid_has(&arch, 1, 0, CPUID_EDX, 0));
 	kfree(arch.cpuid);
 	free(got);
+}
+
+/* The first whose type is none ends them. */
+TEST_F(cpuid, caches_are_those_that_there_are)
+{
+	EXPECT_EQ(4, entry(self->answer, 4, 4)->index);
+	cpu_answer = ~0x1fU;
+	ASSERT_EQ(0, cpuid_get_supported(self->answer));
+	EXPECT_EQ(~0x1fU, entry(self->answer, 4, 0)->eax);
+	for (u32 i = 1; i < 5; i++)
+		EXPECT_EQ(0, entry(self->answer, 4, i)->function);
+}
+
+TEST_F(cpuid, the_apic_is_there_when_it_is_on)
+{
+	struct df_vcpu vcpu = {};
+	u64 *regs = vcpu.arch.regs;
+
+	ASSERT_EQ(0, cpuid_set(&vcpu.arch, self->answer));
+	regs[DF_RAX] = 1;
+	cpuid_handle(&vcpu);
+	EXPECT_EQ(0, regs[DF_RDX] & BIT(9));
+	EXPECT_NE(0, regs[DF_RDX] & BIT(8));
+	vcpu.arch.apic_base = 0xfee00800;
+	regs[DF_RAX] = 1;
+	cpuid_handle(&vcpu);
+	EXPECT_NE(0, regs[DF_RDX] & BIT(9));
+	kfree(vcpu.arch.cpuid);
+}
+
+/* A guest walks the levels of its topology by it. */
+TEST_F(cpuid, every_level_of_topology_has_its_number_and_the_apics)
+{
+	static const struct kvm_cpuid_entry2 rows[] = {
+		{ .function = 0xb, .index = 0, .flags = 1, .edx = 7 },
+		{ .function = 0xb, .index = 1, .flags = 1, .edx = 7 },
+		{ .function = 0x1f, .index = 0, .flags = 1, .edx = 7 },
+	};
+	struct df_vcpu vcpu = {};
+	u64 *regs = vcpu.arch.regs;
+
+	self->answer->nent = ARRAY_SIZE(rows);
+	memcpy(self->answer->entries, rows, sizeof(rows));
+	ASSERT_EQ(0, cpuid_set(&vcpu.arch, self->answer));
+	regs[DF_RAX] = 0xb;
+	regs[DF_RCX] = 0x102;
+	cpuid_handle(&vcpu);
+	EXPECT_EQ(0, regs[DF_RAX] | regs[DF_RBX]);
+	EXPECT_EQ(2, regs[DF_RCX]);
+	EXPECT_EQ(7, regs[DF_RDX]);
+	/* There is no second level of this one. */
+	regs[DF_RAX] = 0x1f;
+	regs[DF_RCX] = 2;
+	cpuid_handle(&vcpu);
+	EXPECT_EQ(0, regs[DF_RCX] | regs[DF_RDX]);
+	kfree(vcpu.arch.cpuid);
 }
 
 TEST_F(cpuid, of_leaves_that_are_given_twice_the_first_counts)

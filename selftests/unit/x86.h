@@ -34,7 +34,7 @@ struct df_vcpu {
 };
 
 /* What an exit may lead to, as run.h has it. */
-enum { DF_TO_MIDDLE = 2 };
+enum { DF_TO_MIDDLE = 2, DF_TO_HOST };
 int exit_to_user(struct df_vcpu *vcpu, u32 reason);
 
 /* The fields of the VMCS, and the CPU's own MSRs, are what a test puts there. */
