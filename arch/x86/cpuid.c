@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/kvm.h>
 #include <linux/kvm_para.h>
+#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/uaccess.h>
@@ -32,11 +33,10 @@
 #define CACHE_TYPE	0x1f
 #define ARAT		BIT(2)		/* the APIC's timer does not stop */
 
-/* They are sorted; of those with the same leaf the first that user space gave is the one. */
-const struct kvm_cpuid_entry2 *cpuid_find(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
+/* They are sorted: where this leaf is, if it is there. */
+static const struct kvm_cpuid_entry2 *search(const struct df_vcpu_arch *arch, u32 leaf)
 {
-	const struct kvm_cpuid_entry2 *e = arch->cpuid, *end = e + arch->nr_cpuid;
-
+	const struct kvm_cpuid_entry2 *e = arch->cpuid;
 	u32 n = arch->nr_cpuid;
 
 	while (n) {
@@ -49,6 +49,22 @@ const struct kvm_cpuid_entry2 *cpuid_find(const struct df_vcpu_arch *arch, u32 l
 			n = half;
 		}
 	}
+	return e;
+}
+
+/* Guests ask for the first ones most. */
+static const struct kvm_cpuid_entry2 *first(const struct df_vcpu_arch *arch, u32 leaf)
+{
+	if (leaf >= DF_CPUID_FIRST)
+		return search(arch, leaf);
+	return arch->cpuid + arch->cpuid_first[array_index_nospec(leaf, DF_CPUID_FIRST)];
+}
+
+/* Of those with the same leaf the first that user space gave is the one. */
+const struct kvm_cpuid_entry2 *cpuid_find(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
+{
+	const struct kvm_cpuid_entry2 *e = first(arch, leaf), *end = arch->cpuid + arch->nr_cpuid;
+
 	for (; e < end && e->function == leaf; e++)
 		if (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || e->index == subleaf)
 			return e;
@@ -207,6 +223,8 @@ int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 	kfree(arch->cpuid);
 	arch->cpuid = entries;
 	arch->nr_cpuid = head.nent;
+	for (u32 leaf = 0; leaf < DF_CPUID_FIRST; leaf++)
+		arch->cpuid_first[leaf] = search(arch, leaf) - entries;
 	cpuid_pv_enforce(arch, arch->pv_enforced);
 
 	if (run_vmcs_begin(arch))
@@ -426,16 +444,17 @@ int cpuid_get_supported(struct kvm_cpuid2 __user *user)
 
 	if (copy_from_user(&head, user, sizeof(head)))
 		return -EFAULT;
+	for (size_t i = 0; i < ARRAY_SIZE(supported); i++)
+		n += is_there(&supported[i]);
+	if (head.nent < n)
+		return -E2BIG;
+	head.nent = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(supported); i++) {
 		struct kvm_cpuid_entry2 e = supported_entry(&supported[i]);
 
-		if (!is_there(&supported[i]))
-			continue;
-		if (n == head.nent)
-			return -E2BIG;
-		if (copy_to_user(&user->entries[n++], &e, sizeof(e)))
+		if (is_there(&supported[i]) &&
+		    copy_to_user(&user->entries[head.nent++], &e, sizeof(e)))
 			return -EFAULT;
 	}
-	head.nent = n;
 	return copy_to_user(user, &head, sizeof(head)) ? -EFAULT : 0;
 }

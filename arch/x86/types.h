@@ -126,6 +126,9 @@ enum {
 	DF_NR_STORED = DF_STORED_MTRR_VARIABLE + 2 * 8
 };
 
+/* Leaves from 0 on that are found without searching. */
+#define DF_CPUID_FIRST	32
+
 /* What a vCPU is asked to do before it enters the guest again; bits of @requests. */
 enum {
 	DF_REQ_PML,
@@ -241,6 +244,7 @@ struct df_vcpu_arch {
 
 	struct kvm_cpuid_entry2 *cpuid;
 	u32 nr_cpuid;
+	u16 cpuid_first[DF_CPUID_FIRST];	/* where each of these leaves is */
 	u32 pv_features;		/* KVM_FEATURE_* that the guest may use */
 	bool pv_enforced;		/* ... are those of its CPUID */
 	bool has_run;
