@@ -91,6 +91,12 @@ void events_nmi(struct df_vcpu_arch *arch)
 		arch->nmi_pending++;
 }
 
+void events_take_nmi(struct df_vcpu_arch *arch)
+{
+	if (test_and_clear_bit(DF_REQ_NMI, &arch->requests))
+		events_nmi(arch);
+}
+
 void events_reset(struct df_vcpu_arch *arch)
 {
 	arch->inject_info = 0;
@@ -211,6 +217,7 @@ int events_get(struct df_vcpu *vcpu, struct kvm_vcpu_events *events)
 	blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
 	run_vmcs_end();
 
+	events_take_nmi(arch);
 	*events = (struct kvm_vcpu_events){
 		.nmi.pending = arch->nmi_pending,
 		.nmi.masked = !!(blocked & GUEST_INTR_STATE_NMI),
@@ -285,6 +292,7 @@ int events_set(struct df_vcpu *vcpu, const struct kvm_vcpu_events *e)
 	run_vmcs_end();
 
 	set_injected(arch, e);
+	events_take_nmi(arch);
 	if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
 		arch->nmi_pending = !!e->nmi.pending;
 	return 0;

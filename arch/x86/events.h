@@ -35,6 +35,9 @@ void events_raise_waiting(struct df_vcpu_arch *arch);
 /** events_nmi() - one more NMI; two at most are remembered. Context: The vCPU's thread. */
 void events_nmi(struct df_vcpu_arch *arch);
 
+/** events_take_nmi() - one that another vCPU or a device has sent. The vCPU's lock held. */
+void events_take_nmi(struct df_vcpu_arch *arch);
+
 /** events_takes_interrupt() - would one of KVM_INTERRUPT go in now? */
 bool events_takes_interrupt(const struct df_vcpu_arch *arch);
 

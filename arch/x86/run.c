@@ -442,8 +442,7 @@ static int serve_requests(struct df_vcpu *vcpu)
 
 	if (test_and_clear_bit(DF_REQ_CLOCK, &arch->requests))
 		clock_update(vcpu);
-	if (test_and_clear_bit(DF_REQ_NMI, &arch->requests))
-		events_nmi(arch);
+	events_take_nmi(arch);
 	if (test_and_clear_bit(DF_REQ_APIC_MODE, &arch->requests))
 		arch->dirty |= DF_DIRTY_APIC_MODE;
 	if (test_and_clear_bit(DF_REQ_EOI, &arch->requests))

@@ -251,15 +251,6 @@ void delivery_wake(struct df_vcpu *vcpu)
 	wake(vcpu->vm, who);
 }
 
-bool delivery_to(struct df_vm *vm, u32 apic_id, u32 icr)
-{
-	struct irq irq = icr_irq(apic_id, icr);
-	int taken = deliver(vm, NULL, &irq);
-
-	wake(vm, irq.wake);
-	return taken > 0;
-}
-
 int delivery_to_set(struct df_vcpu *vcpu, const struct delivery_set *set, u32 icr)
 {
 	struct irq irq = icr_irq(0, icr);
@@ -268,7 +259,7 @@ int delivery_to_set(struct df_vcpu *vcpu, const struct delivery_set *set, u32 ic
 	irq.set = set;
 	taken = deliver_by(vcpu->vm, vcpu, &irq, accept);
 	vcpu->arch.lapic.to_wake |= irq.wake;
-	return taken;
+	return max(taken, 0);
 }
 
 /* A message has a destination of 8 bits, and of 32 where user space said so. */
@@ -344,7 +335,7 @@ int delivery_to_set_inner(struct df_vcpu *vcpu, const struct delivery_set *set, 
 	irq.set = set;
 	taken = deliver_by(vcpu->vm, vcpu, &irq, accept_vector);
 	vcpu->arch.lapic.to_wake |= irq.wake;
-	return taken;
+	return max(taken, 0);
 }
 
 /* ---- EOI ----------------------------------------------------------------------------------- */

@@ -34,9 +34,6 @@ void delivery_wake(struct df_vcpu *vcpu);
  */
 int delivery_icr_inner(struct df_vcpu *vcpu, u32 dest, u32 icr);
 
-/** delivery_to() - an IPI for one vCPU, as @icr says, from anywhere; false if there is none. */
-bool delivery_to(struct df_vm *vm, u32 apic_id, u32 icr);
-
 /**
  * struct delivery_set - some APIC IDs
  * @first: that of bit 0
