@@ -6,6 +6,7 @@
 #include "x86.h"
 
 #include <asm/tsc.h>
+#include <linux/gfp.h>
 #include <linux/kvm_para.h>
 
 #define DF_HOST_H
@@ -26,12 +27,6 @@ static inline bool df_host_time(__u64 *tsc, __u64 *real)
 	*real = host_real;
 	return host_tells_time_by_tsc;
 }
-
-int df_memory_access(struct df_vm *vm, u64 gpa, void *data, size_t len, bool write);
-void run_request_all(struct df_vm *vm, int request);
-
-#pragma GCC diagnostic ignored "-Wincompatible-pointer-types"
-#include "arch/x86/clock.c"
 
 /* The guest's memory, and its first word after each write to it. */
 static u8 memory[2 * PAGE_SIZE];
@@ -58,6 +53,9 @@ void run_request_all(struct df_vm *vm, int request)
 	(void)vm;
 	requests |= BIT(request);
 }
+
+#pragma GCC diagnostic ignored "-Wincompatible-pointer-types"
+#include "arch/x86/clock.c"
 
 /* Twice the host's rate where it is scaled. */
 u64 tsc_scale(const struct df_vcpu_arch *arch, u64 host)

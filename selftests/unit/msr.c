@@ -5,6 +5,11 @@
  */
 #include "x86.h"
 
+/* In the kernel rows may end early, and u64 is user space's __u64. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#pragma GCC diagnostic ignored "-Wincompatible-pointer-types"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
 #include <asm/apicdef.h>
 
 /* The APIC's own MSRs are not of this table: what apic/lapic.h and timer.h have of them. */
@@ -17,45 +22,35 @@ static u64 unit_deadline;
 
 static inline int lapic_set_base(struct df_vcpu *vcpu, u64 value, bool host)
 {
-	(void)host;
 	vcpu->arch.apic_base = value;
 	return 0;
 }
 
 static inline int lapic_read_msr(struct df_vcpu *vcpu, u32 index, __u64 *value)
 {
-	(void)vcpu, (void)index, (void)value;
 	return -EINVAL;
 }
 
 static inline int lapic_write_msr(struct df_vcpu *vcpu, u32 index, u64 value)
 {
-	(void)vcpu, (void)index, (void)value;
 	return -EINVAL;
 }
 
 static inline int lapic_icr_inner(struct df_vcpu *vcpu, u64 value)
 {
-	(void)vcpu, (void)value;
 	return DF_TO_HOST;
 }
 
 static inline u64 timer_get_deadline(const struct df_vcpu_arch *arch)
 {
-	(void)arch;
 	return unit_deadline;
 }
 
 static inline void timer_set_deadline(struct df_vcpu_arch *arch, u64 value)
 {
-	(void)arch;
 	unit_deadline = value;
 }
 
-/* In the kernel rows may end early, and u64 is user space's __u64. */
-#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-#pragma GCC diagnostic ignored "-Wincompatible-pointer-types"
-#pragma GCC diagnostic ignored "-Wunused-parameter"
 #include "arch/x86/msr.c"
 
 #define LOW_END 0x2000U
