@@ -57,7 +57,13 @@ int df_vm_create(void);
 void df_vm_get(struct df_vm *vm);
 void df_vm_put(struct df_vm *vm);
 
-/** df_vm_vcpu() - a vCPU by its place, or NULL behind the last one; it lives as long as the VM. Context: Any. */
+/**
+ * df_vm_vcpu() - a vCPU by its place, or NULL behind the last one
+ *
+ * It lives as long as the VM.
+ *
+ * Context: Any.
+ */
 static inline struct df_vcpu *df_vm_vcpu(const struct df_vm *vm, unsigned int n)
 {
 	/* Pairs with df_vcpu_create(): what is found is initialized. */

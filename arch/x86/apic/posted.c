@@ -84,8 +84,8 @@ void posted_fold(struct df_vcpu_arch *arch)
 
 	if (!pi_test_on(pi))
 		return;
-	/* ON first: what is posted behind it sets it again. */
 	pi_clear_on(pi);
+	/* Before PIR is read: what is posted behind that sets ON again. */
 	smp_mb__after_atomic();
 	for (int i = 0; i < ARRAY_SIZE(pi->pir64); i++) {
 		u64 bits = READ_ONCE(pi->pir64[i]);
@@ -113,9 +113,9 @@ int posted_highest(const struct df_vcpu_arch *arch, unsigned int first)
 u8 posted_priority(const struct df_vcpu_arch *arch)
 {
 	int serviced = max(posted_highest(arch, APIC_ISR), 0) & 0xf0;
-	u8 tpr = lapic_get(arch, APIC_TASKPRI);
+	int tpr = lapic_get(arch, APIC_TASKPRI);
 
-	return tpr >= serviced ? tpr : serviced;
+	return max(tpr, serviced);
 }
 
 bool posted_deliverable(struct df_vcpu_arch *arch)

@@ -96,7 +96,7 @@ static u64 period(const struct df_vcpu *vcpu)
 
 	if (mode(&vcpu->arch) != APIC_LVT_TIMER_PERIODIC)
 		return 0;
-	return max(count_to_cycles(vcpu, count), (u64)SHORTEST_PERIOD);
+	return max_t(u64, count_to_cycles(vcpu, count), SHORTEST_PERIOD);
 }
 
 /* @left of the initial count. */
@@ -222,7 +222,7 @@ static u32 ticks_until(u64 deadline, u64 now)
 {
 	u64 last = (deadline + BIT_ULL(rate) - 1) >> rate;
 
-	return min(last - (now >> rate), (u64)U32_MAX);
+	return min_t(u64, last - (now >> rate), U32_MAX);
 }
 
 static void use_preemption_timer(struct df_vcpu_arch *arch, bool on)
