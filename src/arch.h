@@ -111,8 +111,7 @@ bool df_arch_has_irqchip(const struct df_vm *vm);
  * df_arch_msi() - a message-signalled interrupt reaches a VM
  *
  * Context: Any, interrupts on or off; holds no lock for long.
- * Return: how many vCPUs took it, which may be none; -EPERM if it is for nobody,
- * as KVM has it.
+ * Return: how many vCPUs took it, which may be none.
  */
 int df_arch_msi(struct df_vm *vm, const struct msi_msg *msi);
 

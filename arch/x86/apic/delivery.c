@@ -179,7 +179,7 @@ static int deliver_to_one(struct df_vm *vm, const struct df_vcpu *sender, struct
 			able |= BIT_ULL(n);
 	}
 	if (!able)
-		return -EPERM;
+		return 0;
 	for (unsigned int skip = irq->vector % hweight64(able); skip; skip--)
 		able &= able - 1;
 	return accept(df_vm_vcpu(vm, __ffs64(able)), irq, __ffs64(able));
@@ -190,7 +190,7 @@ static __always_inline int deliver_by(struct df_vm *vm, const struct df_vcpu *se
 				      struct irq *irq,
 				      bool (*accept)(struct df_vcpu *, struct irq *, unsigned int))
 {
-	int taken = -EPERM;
+	int taken = 0;
 
 	for (unsigned int n = 0; n < DF_MAX_VCPUS; n++) {
 		struct df_vcpu *target = df_vm_vcpu(vm, n);
@@ -198,7 +198,7 @@ static __always_inline int deliver_by(struct df_vm *vm, const struct df_vcpu *se
 		if (!target)
 			break;
 		if (is_target(target, sender, irq))
-			taken = max(taken, 0) + accept(target, irq, n);
+			taken += accept(target, irq, n);
 	}
 	return taken;
 }

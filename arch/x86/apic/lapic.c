@@ -447,12 +447,11 @@ int lapic_set_state(struct df_vcpu *vcpu, const struct kvm_lapic_state *state)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	const u32 *regs = (const u32 *)state->regs;
-	u32 id;
 
 	if (!lapic_is_here(arch))
 		return -EINVAL;
-	id = has_short_id(vcpu) ? regs[APIC_ID / 4] >> 24 : regs[APIC_ID / 4];
-	if (lapic_is_x2apic(arch) && id != vcpu->id)
+	/* It cannot be changed; who knows 8 bits of it is not told so. */
+	if (lapic_is_x2apic(arch) && !has_short_id(vcpu) && regs[APIC_ID / 4] != vcpu->id)
 		return -EINVAL;
 
 	posted_clear(arch);
