@@ -26,9 +26,9 @@
 #define LEAF_XSTATE	0xd
 #define LEAF_TOPOLOGY2	0x1f
 
-#define APIC		BIT_ULL(9)	/* EDX of leaf 1 */
+#define APIC		BIT(9)		/* EDX of leaf 1 */
 #define X2APIC		BIT(21)		/* ECX */
-#define OSXSAVE		BIT_ULL(27)
+#define OSXSAVE		BIT(27)
 
 #define CACHE_TYPE	0x1f
 #define ARAT		BIT(2)		/* the APIC's timer does not stop */
@@ -126,33 +126,38 @@ static void answer_topology(struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
 	arch->regs[DF_RDX] = e->edx;
 }
 
+/* What follows the registers, whatever user space says; the VMCS current. */
+static void follow_registers(const struct df_vcpu_arch *arch, struct kvm_cpuid_entry2 *e)
+{
+	if (e->function == 1) {
+		e->ecx &= ~(u32)OSXSAVE;
+		if (vmcs_read(GUEST_CR4) & X86_CR4_OSXSAVE)
+			e->ecx |= OSXSAVE;
+		e->edx &= ~(u32)APIC;
+		if (arch->apic_base & MSR_IA32_APICBASE_ENABLE)
+			e->edx |= APIC;
+	} else if (e->function == LEAF_XSTATE && e->index < 2) {
+		e->ebx = fpu_size(arch->xcr0, e->index == 1);
+	}
+}
+
 /* What is not there is zeroes. */
 static void answer(struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
 {
-	const struct kvm_cpuid_entry2 *e = cpuid_find(arch, leaf, subleaf);
-	static const struct kvm_cpuid_entry2 none;
+	const struct kvm_cpuid_entry2 *found = cpuid_find(arch, leaf, subleaf);
+	struct kvm_cpuid_entry2 e = {};
 	u64 *regs = arch->regs;
 
-	if (!e)
-		e = &none;
-	regs[DF_RAX] = e->eax;
-	regs[DF_RBX] = e->ebx;
-	regs[DF_RCX] = e->ecx;
-	regs[DF_RDX] = e->edx;
-
-	/* What follows the registers, whatever user space says. */
-	if (leaf == 1) {
-		regs[DF_RCX] &= ~OSXSAVE;
-		if (vmcs_read(GUEST_CR4) & X86_CR4_OSXSAVE)
-			regs[DF_RCX] |= OSXSAVE;
-		regs[DF_RDX] &= ~APIC;
-		if (arch->apic_base & MSR_IA32_APICBASE_ENABLE)
-			regs[DF_RDX] |= APIC;
-	} else if (leaf == LEAF_XSTATE && subleaf < 2 && e != &none) {
-		regs[DF_RBX] = fpu_size(arch->xcr0, subleaf == 1);
-	} else if (e == &none && (leaf == LEAF_TOPOLOGY || leaf == LEAF_TOPOLOGY2)) {
-		answer_topology(arch, leaf, subleaf);
+	if (found) {
+		e = *found;
+		follow_registers(arch, &e);
 	}
+	regs[DF_RAX] = e.eax;
+	regs[DF_RBX] = e.ebx;
+	regs[DF_RCX] = e.ecx;
+	regs[DF_RDX] = e.edx;
+	if (!found && (leaf == LEAF_TOPOLOGY || leaf == LEAF_TOPOLOGY2))
+		answer_topology(arch, leaf, subleaf);
 }
 
 static bool is_faulting(const struct df_vcpu_arch *arch)
@@ -194,9 +199,32 @@ static void sort_entries(struct kvm_cpuid_entry2 *entries, u32 n)
 	sort(entries, n, sizeof(*entries), compare, NULL);
 }
 
+/* Also what KVM_GET_CPUID2 has given, in which some bits are those of now. */
 static bool is_same(const struct df_vcpu_arch *arch, const struct kvm_cpuid_entry2 *new, u32 n)
 {
-	return n == arch->nr_cpuid && !memcmp(arch->cpuid, new, n * sizeof(*new));
+	if (n != arch->nr_cpuid)
+		return false;
+	for (u32 i = 0; i < n; i++) {
+		struct kvm_cpuid_entry2 a = arch->cpuid[i], b = new[i];
+
+		follow_registers(arch, &a);
+		follow_registers(arch, &b);
+		if (memcmp(&a, &b, sizeof(a)))
+			return false;
+	}
+	return true;
+}
+
+/* A vCPU that has run keeps what it has. */
+static int keep(struct df_vcpu_arch *arch, const struct kvm_cpuid_entry2 *entries, u32 n)
+{
+	int err = run_vmcs_begin(arch);
+
+	if (err)
+		return err;
+	err = is_same(arch, entries, n) ? 0 : -EINVAL;
+	run_vmcs_end();
+	return err;
 }
 
 int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
@@ -215,7 +243,7 @@ int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 		sort_entries(entries, head.nent);
 	}
 	if (arch->has_run) {
-		int err = is_same(arch, entries, head.nent) ? 0 : -EINVAL;
+		int err = keep(arch, entries, head.nent);
 
 		kfree(entries);
 		return err;
@@ -235,11 +263,11 @@ int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 	return 0;
 }
 
-int cpuid_get(const struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
+int cpuid_get(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 {
 	u32 room;
 
-	if (get_user(room, &user->nent) || put_user(arch->nr_cpuid, &user->nent))
+	if (get_user(room, &user->nent))
 		return -EFAULT;
 	if (room < arch->nr_cpuid)
 		return -E2BIG;
@@ -247,11 +275,15 @@ int cpuid_get(const struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 		struct kvm_cpuid_entry2 e = arch->cpuid[i];
 		u32 place = PLACE(&e);
 
+		if (run_vmcs_begin(arch))
+			return -EIO;
+		follow_registers(arch, &e);
+		run_vmcs_end();
 		PLACE(&e) = 0;
 		if (copy_to_user(&user->entries[place], &e, sizeof(e)))
 			return -EFAULT;
 	}
-	return 0;
+	return put_user(arch->nr_cpuid, &user->nent);
 }
 
 #define PV_CLOCK	(BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_CLOCKSOURCE2) | \
@@ -435,6 +467,17 @@ static bool is_there(const struct supported *row)
 	e.index = row->subleaf - 1;
 	full_answer(&e);
 	return e.eax & CACHE_TYPE;
+}
+
+bool cpuid_is_supported(u32 leaf, enum cpuid_regs_idx reg, unsigned int bit)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(supported); i++)
+		if (supported[i].leaf == leaf) {
+			struct kvm_cpuid_entry2 e = supported_entry(&supported[i]);
+
+			return (&e.eax)[reg] & BIT(bit);
+		}
+	return false;
 }
 
 int cpuid_get_supported(struct kvm_cpuid2 __user *user)

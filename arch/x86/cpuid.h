@@ -47,8 +47,11 @@ u64 cpuid_xfeatures(const struct df_vcpu_arch *arch);
  */
 int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user);
 
-/** cpuid_get() - KVM_GET_CPUID2. 0, -E2BIG with the need filled in, or -EFAULT. */
-int cpuid_get(const struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user);
+/** cpuid_get() - KVM_GET_CPUID2: what it says now. 0, -E2BIG, -EFAULT or -EIO. */
+int cpuid_get(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user);
+
+/** cpuid_is_supported() - can a guest have this bit of a leaf's first subleaf? */
+bool cpuid_is_supported(u32 leaf, enum cpuid_regs_idx reg, unsigned int bit);
 
 /**
  * cpuid_get_supported() - KVM_GET_SUPPORTED_CPUID: what a guest can have here

@@ -61,14 +61,21 @@ int state_init(void)
 	return boot_cpu_has(X86_FEATURE_FSGSBASE) ? 0 : -ENODEV;
 }
 
+/* Until user space says what CPU it is, it may be any. */
+static bool has_cr4_feature(const struct df_vcpu_arch *arch, u32 leaf, u8 reg, u8 bit)
+{
+	return arch->nr_cpuid ? cpuid_has(arch, leaf, 0, reg, bit) :
+				cpuid_is_supported(leaf, reg, bit);
+}
+
 void state_follow_cpuid(struct df_vcpu_arch *arch)
 {
 	u64 cr4 = state_cr4(arch);
 
 	arch->cr4_guest = CR4_ALWAYS;
 	for (size_t i = 0; i < ARRAY_SIZE(cr4_features); i++)
-		if (cpuid_has(arch, cr4_features[i].leaf, 0, cr4_features[i].reg,
-			      cr4_features[i].bit))
+		if (has_cr4_feature(arch, cr4_features[i].leaf, cr4_features[i].reg,
+				    cr4_features[i].bit))
 			arch->cr4_guest |= cr4_features[i].bits;
 	arch->cr4_guest &= read_msr_or_0(MSR_IA32_VMX_CR4_FIXED1);
 	state_set_cr4(arch, cr4);

@@ -484,10 +484,12 @@ TEST_F(cpuid, features_are_enforced_when_asked_for)
 
 TEST_F(cpuid, a_vcpu_has_what_it_was_given)
 {
-	struct df_vcpu_arch arch = {};
+	struct df_vcpu_arch arch = { .apic_base = MSR_IA32_APICBASE_ENABLE, .xcr0 = XFEATURES };
 	struct kvm_cpuid2 *got = calloc(1, sizeof(*got) + 256 * sizeof(got->entries[0]));
 
 	ASSERT_NE(NULL, got);
+	unit_fields[GUEST_CR4] = X86_CR4_OSXSAVE;
+	self->answer->entries[1].ecx |= OSXSAVE;
 	EXPECT_FALSE(cpuid_has(&arch, 1, 0, CPUID_EDX, 0));
 	ASSERT_EQ(0, cpuid_set(&arch, self->answer));
 	EXPECT_TRUE(cpuid_has(&arch, 1, 0, CPUID_EDX, 0));
@@ -497,13 +499,22 @@ TEST_F(cpuid, a_vcpu_has_what_it_was_given)
 	EXPECT_EQ(XFEATURES, cpuid_xfeatures(&arch));
 
 	EXPECT_EQ(-E2BIG, cpuid_get(&arch, got));
-	EXPECT_EQ(self->answer->nent, got->nent);
+	EXPECT_EQ(0, got->nent);
+	got->nent = 256;
 	ASSERT_EQ(0, cpuid_get(&arch, got));
+	EXPECT_EQ(self->answer->nent, got->nent);
 	EXPECT_EQ(0,
 		  memcmp(got->entries, self->answer->entries, got->nent * sizeof(got->entries[0])));
 
 	/* Once it has run, only the same. */
 	arch.has_run = true;
+	EXPECT_EQ(0, cpuid_set(&arch, self->answer));
+	/* What is the registers' is not its own. */
+	arch.xcr0 = 1;
+	unit_fields[GUEST_CR4] = 0;
+	ASSERT_EQ(0, cpuid_get(&arch, got));
+	EXPECT_FALSE(got->entries[1].ecx & OSXSAVE);
+	EXPECT_EQ(0, cpuid_set(&arch, got));
 	EXPECT_EQ(0, cpuid_set(&arch, self->answer));
 	self->answer->entries[1].edx ^= 1;
 	EXPECT_EQ(-EINVAL, cpuid_set(&arch, self->answer));
