@@ -74,10 +74,10 @@ static void fill(struct df_stats *stats, unsigned int rows)
 		.data_offset = stats->size,
 	};
 	if (stats->vcpu)
-		snprintf((char *)stats->text + head->id_offset, NAME_SIZE, "dragonfly-%d/vcpu-%u",
+		snprintf((char *)stats->text + head->id_offset, NAME_SIZE, "kvm-%d/vcpu-%u",
 			 task_tgid_nr(current), stats->vcpu->id);
 	else
-		snprintf((char *)stats->text + head->id_offset, NAME_SIZE, "dragonfly-%d",
+		snprintf((char *)stats->text + head->id_offset, NAME_SIZE, "kvm-%d",
 			 task_tgid_nr(current));
 
 	desc = stats->text + head->desc_offset;
