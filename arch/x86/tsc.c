@@ -121,11 +121,15 @@ int tsc_set_default_khz(struct df_vm *vm, unsigned long khz)
 void tsc_vcpu_init(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
+	struct df_vm_arch *vm = &vcpu->vm->arch;
 
-	arch->tsc_khz = READ_ONCE(vcpu->vm->arch.tsc_khz) ?: tsc_khz;
+	arch->tsc_khz = READ_ONCE(vm->tsc_khz) ?: tsc_khz;
 	check_khz(arch->tsc_khz, &arch->tsc_ratio);
-	scoped_guard(spinlock, &vcpu->vm->arch.tsc_lock)
-		arch->tsc_offset = vcpu->vm->arch.tsc_offset;
+	scoped_guard(spinlock, &vm->tsc_lock) {
+		if (!vcpu->vm->vcpus[0])
+			vm->tsc_offset = -tsc_scale(arch, rdtsc());
+		arch->tsc_offset = vm->tsc_offset;
+	}
 	load(arch);
 }
 

@@ -12,7 +12,7 @@ struct df_vcpu_arch;
 struct df_vm;
 struct kvm_device_attr;
 
-/** tsc_vcpu_init() - a guest's TSC is the host's, until user space or it says otherwise. */
+/** tsc_vcpu_init() - the TSC of a VM's first vCPU begins with 0, that of others is the same. */
 void tsc_vcpu_init(struct df_vcpu *vcpu);
 
 /** tsc_can_scale() - may a guest's TSC run at another rate than the host's? */
