@@ -20,6 +20,8 @@
 #define MSR_LSTAR 0xc0000082
 #define MSR_KERNEL_GS_BASE 0xc0000102
 #define MSR_TSC_AUX 0xc0000103
+#define MSR_PLATFORM_INFO 0xce
+#define MSR_HWCR 0xc0010015
 #define MSR_NONE 0xdead
 
 /* Where to start says which: RDMSR, WRMSR, RDTSC or RDTSCP. */
@@ -375,6 +377,39 @@ TEST_F(msrs, an_msr_takes_its_feature_in_cpuid)
 	EXPECT_EQ(13, guest_wrmsr(&self->g, MSR_TSC_AUX, 0));
 }
 
+/* AMD's, of which a guest that moves here from KVM may have these bits. */
+TEST_F(msrs, of_hwcr_two_bits_are_kept)
+{
+	uint64_t value, kept = 1UL << 18 | 1UL << 24, ignored = 1UL << 3 | 1UL << 6 | 1UL << 8;
+
+	EXPECT_EQ(1, user_write(&self->g, MSR_HWCR, kept | ignored));
+	EXPECT_EQ(1, user_read(&self->g, MSR_HWCR, &value));
+	EXPECT_EQ(kept, value);
+	EXPECT_EQ(0, user_write(&self->g, MSR_HWCR, 1));
+	EXPECT_EQ(0, user_write(&self->g, MSR_HWCR, 1UL << 32));
+	EXPECT_EQ(13, guest_wrmsr(&self->g, MSR_HWCR, 1));
+	EXPECT_EQ(GUEST_HALTED, guest_wrmsr(&self->g, MSR_HWCR, 1UL << 24));
+	EXPECT_EQ(GUEST_HALTED, guest_rdmsr(&self->g, MSR_HWCR, &value));
+	EXPECT_EQ(1UL << 24, value);
+}
+
+TEST_F(msrs, user_space_can_take_platform_info_away)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_MSR_PLATFORM_INFO };
+	uint64_t value;
+
+	EXPECT_EQ(1, ioctl(self->g.vm, KVM_CHECK_EXTENSION, KVM_CAP_MSR_PLATFORM_INFO));
+	EXPECT_EQ(1, user_write(&self->g, MSR_PLATFORM_INFO, 0x80001800));
+	EXPECT_EQ(GUEST_HALTED, guest_rdmsr(&self->g, MSR_PLATFORM_INFO, &value));
+	EXPECT_EQ(0x80001800, value);
+	ASSERT_EQ(0, ioctl(self->g.vm, KVM_ENABLE_CAP, &cap));
+	EXPECT_EQ(13, guest_rdmsr(&self->g, MSR_PLATFORM_INFO, &value));
+	EXPECT_EQ(1, user_read(&self->g, MSR_PLATFORM_INFO, &value));
+	cap.args[0] = 1;
+	ASSERT_EQ(0, ioctl(self->g.vm, KVM_ENABLE_CAP, &cap));
+	EXPECT_EQ(GUEST_HALTED, guest_rdmsr(&self->g, MSR_PLATFORM_INFO, &value));
+}
+
 static int msrs_to_user(struct guest *g, uint64_t reasons)
 {
 	struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_USER_SPACE_MSR, .args[0] = reasons };
@@ -475,6 +510,19 @@ TEST_F(msrs, the_tsc_only_goes_up)
 		EXPECT_LT(msr, now);
 		last = now;
 	}
+}
+
+/* The host's has gone at most from before it was made until after it was read. */
+TEST_F(msrs, a_new_vm_has_a_tsc_of_zero)
+{
+	uint64_t before, now;
+	struct guest g;
+
+	before = __builtin_ia32_rdtsc();
+	ASSERT_EQ(0, guest_create(&g, code_msr, GUEST_SIZE(code_msr)));
+	EXPECT_EQ(1, user_read(&g, MSR_TSC, &now));
+	EXPECT_GE(__builtin_ia32_rdtsc() - before, now);
+	guest_destroy(&g);
 }
 
 static int tsc_offset(struct guest *g, unsigned long cmd, uint64_t *value)
@@ -610,6 +658,7 @@ TEST_F(msrs, cpuid2_comes_back_as_it_was_set)
 	OK(KVM_SET_CPUID2, &set);
 	got.head.nent = 2;
 	REFUSED(E2BIG, KVM_GET_CPUID2, &got);
+	EXPECT_EQ(2, got.head.nent);
 	got.head.nent = 257;
 	OK(KVM_GET_CPUID2, &got);
 	ASSERT_EQ(3, got.head.nent);
@@ -634,6 +683,43 @@ TEST_F(msrs, cpuid2_is_final_once_the_vcpu_has_run)
 	REFUSED(EINVAL, KVM_SET_CPUID2, &c);
 	c.head.nent = 0;
 	REFUSED(EINVAL, KVM_SET_CPUID2, &c);
+}
+
+/* OSXSAVE, and the size of what XCR0 has on; and that counts for no change. */
+TEST_F(msrs, cpuid2_says_what_it_says_now)
+{
+	struct kvm_xcrs xcrs = { .nr_xcrs = 1 };
+	struct cpuid c = {
+		.head.nent = 2,
+		.entries = {
+			{ .function = 1, .ecx = 1 << 26 },
+			{ .function = 0xd, .flags = 1, .eax = 3, .ebx = 1, .ecx = 0x240 },
+		},
+	};
+	struct kvm_sregs s;
+
+	if (!(guest_supported(&self->g, 1, 0, 2) >> 26 & 1))
+		SKIP(return, "no XSAVE here");
+	REAL_MODE();
+	OK(KVM_SET_CPUID2, &c);
+	OK(KVM_GET_CPUID2, &c);
+	EXPECT_EQ(1 << 26, c.entries[0].ecx);
+	EXPECT_EQ(0x240, c.entries[1].ebx);
+	OK(KVM_GET_SREGS, &s);
+	s.cr4 |= 1 << 18;
+	OK(KVM_SET_SREGS, &s);
+	OK(KVM_GET_CPUID2, &c);
+	EXPECT_EQ(3 << 26, c.entries[0].ecx);
+	ASSERT_EQ(KVM_EXIT_HLT, guest_run(&self->g));
+	s.cr4 &= ~(1 << 18);
+	OK(KVM_SET_SREGS, &s);
+	xcrs.xcrs[0].value = 3;
+	OK(KVM_SET_XCRS, &xcrs);
+	OK(KVM_SET_CPUID2, &c);
+	c.entries[0].edx ^= 1;
+	REFUSED(EINVAL, KVM_SET_CPUID2, &c);
+	OK(KVM_GET_CPUID2, &c);
+	EXPECT_EQ(1 << 26, c.entries[0].ecx);
 }
 
 TEST_F(msrs, supported_cpuid_says_when_it_does_not_fit)

@@ -27,6 +27,7 @@
 #include "vm.h"
 
 #define APIC_GFN	(APIC_DEFAULT_PHYS_BASE >> PAGE_SHIFT)
+#define MIN_MMU_PAGES	64	/* as KVM */
 #define X2APIC_API	(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
 
 long df_arch_check_extension(unsigned long capability)
@@ -51,6 +52,8 @@ long df_arch_check_extension(unsigned long capability)
 	case KVM_CAP_SET_BOOT_CPU_ID:
 	case KVM_CAP_TSC_DEADLINE_TIMER:
 	case KVM_CAP_X86_APIC_BUS_CYCLES_NS:
+	case KVM_CAP_MSR_PLATFORM_INFO:
+	case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
 		return 1;
 	case KVM_CAP_X2APIC_API:
 		return X2APIC_API;
@@ -105,11 +108,13 @@ static int create_irqchip(struct df_vm *vm, u32 pins, int has_vcpus)
 	return 0;
 }
 
-static int set_boot_cpu(struct df_vm *vm, u32 id)
+static int set_boot_cpu(struct df_vm *vm, u64 id)
 {
 	guard(mutex)(&vm->lock);
 	if (vm->vcpus[0])
 		return -EBUSY;
+	if (id > vm->arch.max_vcpu_id)
+		return -EINVAL;
 	vm->arch.boot_cpu = id;
 	return 0;
 }
@@ -117,7 +122,7 @@ static int set_boot_cpu(struct df_vm *vm, u32 id)
 static int set_max_vcpu_id(struct df_vm *vm, u64 max)
 {
 	guard(mutex)(&vm->lock);
-	if (max > DF_MAX_VCPU_ID || vm->vcpus[0])
+	if (max > DF_MAX_VCPU_ID || max < vm->arch.boot_cpu || vm->vcpus[0])
 		return -EINVAL;
 	if (vm->arch.max_vcpu_id == max)
 		return 0;
@@ -168,6 +173,11 @@ int df_arch_enable_cap(struct df_vm *vm, const struct kvm_enable_cap *cap)
 			return -EINVAL;
 		WRITE_ONCE(vm->arch.user_msrs, cap->args[0]);
 		return 0;
+	case KVM_CAP_MSR_PLATFORM_INFO:
+		WRITE_ONCE(vm->arch.no_platform_info, !cap->args[0]);
+		return 0;
+	case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
+		return cap->args[0] & ~1ULL ? -EINVAL : 0;	/* it does anyway */
 	default:
 		return -EINVAL;
 	}
@@ -216,6 +226,8 @@ long df_arch_vm_ioctl(struct df_vm *vm, unsigned int cmd, unsigned long arg)
 		return create_irqchip(vm, 0, -EINVAL);
 	case KVM_SET_BOOT_CPU_ID:
 		return set_boot_cpu(vm, arg);
+	case KVM_SET_NR_MMU_PAGES:
+		return arg < MIN_MMU_PAGES ? -EINVAL : 0;	/* there are no shadow pages */
 	case KVM_GET_IRQCHIP:
 	case KVM_SET_IRQCHIP:
 		return -ENXIO;	/* no PIC, and the IOAPIC is user space's */

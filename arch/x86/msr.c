@@ -28,6 +28,10 @@
 #define MTRR_VARIABLE	8	/* pairs */
 #define FEATURE_UCODE	0x100000000ULL
 
+/* McStatusWrEn and TscFreqSel; what turns caches and flushes off, which is not for a guest. */
+#define HWCR_KEPT	(BIT_ULL(18) | BIT_ULL(24))
+#define HWCR_IGNORED	(BIT_ULL(3) | BIT_ULL(6) | BIT_ULL(8))
+
 #define USER_REASONS	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN)
 
 /* Where an MSR's value is. */
@@ -58,8 +62,8 @@ enum check {
 #define LISTED	BIT(1)	/* in KVM_GET_MSR_INDEX_LIST */
 #define FEATURE	BIT(2)	/* in KVM_GET_MSR_FEATURE_INDEX_LIST */
 
-/* The feature in CPUID without which a guest does not have it. */
-enum need { NO_NEED, RDTSCP, XSAVES, ARCH_CAPABILITIES, PV_CLOCK, PV_CLOCK2, PV_POLL };
+/* The feature in CPUID, or the word of user space, without which a guest does not have it. */
+enum need { NO_NEED, RDTSCP, XSAVES, ARCH_CAPABILITIES, PV_CLOCK, PV_CLOCK2, PV_POLL, PLATFORM };
 
 struct row {
 	u32 index;
@@ -89,7 +93,7 @@ static const struct row rows[] = {
 	{ MSR_IA32_UCODE_WRITE, CONSTANT, IGNORED },
 	{ MSR_IA32_UCODE_REV, STORED, IGNORED, LISTED | FEATURE, DF_STORED_UCODE_REV },
 	/* CPUID faulting, and a bus ratio of nothing. */
-	{ MSR_PLATFORM_INFO, STORED, NOTHING, LISTED, DF_STORED_PLATFORM_INFO },
+	{ MSR_PLATFORM_INFO, STORED, NOTHING, LISTED, DF_STORED_PLATFORM_INFO, 0, PLATFORM },
 	/* Memory types of ranges: kept, and without effect, EPT has the last word. */
 	{ MSR_MTRRcap, CONSTANT, NOTHING, 0, 0, 0x500 | MTRR_VARIABLE },
 	/* What the CPU is not vulnerable to; the guest's own mitigations hang on it. */
@@ -144,6 +148,8 @@ static const struct row rows[] = {
 	{ MSR_KERNEL_GS_BASE, SWITCHED, CANONICAL, PASSED | LISTED, DF_MSR_KERNEL_GS_BASE },
 	/* RDTSCP and RDPID read it; the host's is its CPU number, so that it is not passed. */
 	{ MSR_TSC_AUX, SWITCHED, LOW_HALF, LISTED, DF_MSR_TSC_AUX, 0, RDTSCP },
+	/* AMD's, but a guest that came from KVM may have it. */
+	{ MSR_K7_HWCR, COMPUTED, BY_MASK, LISTED, 0, HWCR_KEPT | HWCR_IGNORED },
 };
 
 /*
@@ -233,6 +239,8 @@ static bool has_need(const struct df_vcpu_arch *arch, u8 need)
 		return cpuid_pv_has(arch, KVM_FEATURE_CLOCKSOURCE2);
 	case PV_POLL:
 		return cpuid_pv_has(arch, KVM_FEATURE_POLL_CONTROL);
+	case PLATFORM:
+		return !container_of(arch, struct df_vcpu, arch)->vm->arch.no_platform_info;
 	default:
 		return true;
 	}
@@ -314,6 +322,9 @@ static int compute_get(struct df_vcpu *vcpu, u32 index, u64 *value)
 	case MSR_IA32_TSC_DEADLINE:
 		*value = timer_get_deadline(arch);
 		return 0;
+	case MSR_K7_HWCR:
+		*value = arch->stored_msrs[DF_STORED_HWCR];
+		return 0;
 	default:
 		*value = arch->apic_base;
 		return 0;
@@ -341,6 +352,9 @@ static int compute_set(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 		return 0;
 	case MSR_IA32_TSC_DEADLINE:
 		timer_set_deadline(arch, value);
+		return 0;
+	case MSR_K7_HWCR:
+		arch->stored_msrs[DF_STORED_HWCR] = value & HWCR_KEPT;
 		return 0;
 	default:
 		return lapic_set_base(vcpu, value, host);

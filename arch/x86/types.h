@@ -40,9 +40,10 @@ enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF
  * @bus_cycle_ns: of the APIC timer; as @irqchip
  * @apic_page: what backs the xAPIC's page, or NULL until one is used; df_vm.lock
  * @user_msrs: reasons (KVM_MSR_EXIT_REASON_*) to ask user space about an MSR; df_vm.lock
+ * @no_platform_info: guests have no MSR_PLATFORM_INFO
  * @pml: vCPUs log the pages that they dirty; df_vm.lock
  * @tsc_lock: guards the next three
- * @tsc_offset: what the last write of user space to a TSC made
+ * @tsc_offset: of a new vCPU: what the last write of user space to a TSC made
  * @clock_tsc: of the host's TSC, when kvmclock was @clock_ns
  * @clock_ns: nanoseconds
  * @tsc_khz: of vCPUs that are to come; 0: the host's
@@ -58,6 +59,7 @@ struct df_vm_arch {
 	u64 bus_cycle_ns;
 	void *apic_page;
 	u64 user_msrs;
+	bool no_platform_info;
 	bool pml;
 	spinlock_t tsc_lock;
 	u64 tsc_offset;
@@ -120,6 +122,7 @@ enum {
 	DF_STORED_DEBUGCTL,
 	DF_STORED_POWER_CTL,
 	DF_STORED_POLL_CONTROL,
+	DF_STORED_HWCR,
 	DF_STORED_MTRR_DEF_TYPE,
 	DF_STORED_MTRR_FIXED,
 	DF_STORED_MTRR_VARIABLE = DF_STORED_MTRR_FIXED + 11,
