@@ -142,11 +142,13 @@ static noinline int inner_io(struct df_vcpu *vcpu)
 static noinline int apic_write_inner(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
+	u32 icr;
 
 	if (vmcs_read(EXIT_QUALIFICATION) != APIC_ICR)
 		return DF_TO_MIDDLE;
-	return delivery_icr_inner(vcpu, lapic_get(arch, APIC_ICR2) >> 24,
-				  lapic_get(arch, APIC_ICR));
+	icr = lapic_get(arch, APIC_ICR) & ~(u32)APIC_ICR_BUSY;
+	lapic_put(arch, APIC_ICR, icr);
+	return delivery_icr_inner(vcpu, lapic_get(arch, APIC_ICR2) >> 24, icr);
 }
 
 int exit_handle_inner(struct df_vcpu *vcpu)
