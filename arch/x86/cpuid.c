@@ -16,6 +16,7 @@
 #include "run.h"
 #include "state.h"
 #include "vcpu.h"
+#include "vm.h"
 #include "vmx/operation.h"
 #include "vmx/vmcs.h"
 
@@ -92,7 +93,7 @@ static const u32 signature[] = { 0x4b4d564b, 0x564b4d56, 0x4d };
 #define PV_LEAVES_END	(KVM_CPUID_SIGNATURE + 0x10000)
 #define PV_LEAVES_STEP	0x100
 
-static u32 pv_features(const struct df_vcpu_arch *arch)
+static struct kvm_cpuid_entry2 *find_pv(const struct df_vcpu_arch *arch)
 {
 	for (u32 leaf = KVM_CPUID_SIGNATURE; leaf < PV_LEAVES_END; leaf += PV_LEAVES_STEP) {
 		const struct kvm_cpuid_entry2 *e = cpuid_find(arch, leaf, 0);
@@ -100,10 +101,26 @@ static u32 pv_features(const struct df_vcpu_arch *arch)
 		if (!e || e->ebx != signature[0] || e->ecx != signature[1] ||
 		    e->edx != signature[2])
 			continue;
-		e = cpuid_find(arch, leaf + 1, 0);
-		return e ? e->eax : 0;
+		return (struct kvm_cpuid_entry2 *)cpuid_find(arch, leaf + 1, 0);
 	}
-	return 0;
+	return NULL;
+}
+
+static u32 pv_features(const struct df_vcpu_arch *arch)
+{
+	const struct kvm_cpuid_entry2 *e = find_pv(arch);
+
+	return e ? e->eax : 0;
+}
+
+/* A guest whose HLT does not exit cannot be kicked out of it. */
+static void mask_pv(struct df_vcpu_arch *arch)
+{
+	const struct df_vm *vm = container_of(arch, struct df_vcpu, arch)->vm;
+	struct kvm_cpuid_entry2 *e = find_pv(arch);
+
+	if (e && READ_ONCE(vm->arch.disabled_exits) & KVM_X86_DISABLE_EXITS_HLT)
+		e->eax &= ~(u32)BIT(KVM_FEATURE_PV_UNHALT);
 }
 
 void cpuid_pv_enforce(struct df_vcpu_arch *arch, bool enforce)
@@ -253,6 +270,7 @@ int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 	arch->nr_cpuid = head.nent;
 	for (u32 leaf = 0; leaf < DF_CPUID_FIRST; leaf++)
 		arch->cpuid_first[leaf] = search(arch, leaf) - entries;
+	mask_pv(arch);
 	cpuid_pv_enforce(arch, arch->pv_enforced);
 
 	if (run_vmcs_begin(arch))

@@ -3,6 +3,8 @@
 #include <asm/debugreg.h>
 #include <asm/trapnr.h>
 
+#include "apic/lapic.h"
+#include "apic/posted.h"
 #include "arch.h"
 #include "debug.h"
 #include "events.h"
@@ -21,7 +23,8 @@
 
 #define GUEST_DEBUG_FLAGS (KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |		\
 			   KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP |		\
-			   KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)
+			   KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |		\
+			   KVM_GUESTDBG_BLOCKIRQ)
 
 u32 debug_guest_debug_flags(void)
 {
@@ -226,12 +229,14 @@ int debug_set_guest_debug(struct df_vcpu *vcpu, const struct kvm_guest_debug *de
 		arch->debug = (struct kvm_guest_debug){};
 	/* As loaded, whatever user space wrote in the bits that are fixed. */
 	arch->debug.arch.debugreg[7] = (arch->debug.arch.debugreg[7] & DR7_VOLATILE) | DR7_FIXED;
-	arch->dirty |= DF_DIRTY_RFLAGS | DF_DIRTY_DR7;
+	arch->dirty |= DF_DIRTY_RFLAGS | DF_DIRTY_DR7 | DF_DIRTY_APIC;
 
 	err = run_vmcs_begin(arch);
 	if (err)
 		return err;
 	vmcs_set_exceptions(arch->debug.control & KVM_GUESTDBG_USE_SW_BP ? BIT(X86_TRAP_BP) : 0);
+	if (lapic_is_here(arch))
+		posted_use(!debug_blocks_interrupts(arch));
 	run_vmcs_end();
 	return 0;
 }

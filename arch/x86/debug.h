@@ -30,6 +30,12 @@ static inline u64 debug_dr7(const struct df_vcpu_arch *arch)
 							      arch->dr7;
 }
 
+/** debug_blocks_interrupts() - user space has the guest go on as if none came. */
+static inline bool debug_blocks_interrupts(const struct df_vcpu_arch *arch)
+{
+	return arch->debug.control & KVM_GUESTDBG_BLOCKIRQ;
+}
+
 static inline bool debug_has_breakpoints(const struct df_vcpu_arch *arch)
 {
 	return debug_dr7(arch) & DR7_ANY_ON;

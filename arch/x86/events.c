@@ -69,6 +69,8 @@ void events_inject(struct df_vcpu_arch *arch)
 	vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, arch->inject_error);
 	vmcs_write(VM_ENTRY_INSTRUCTION_LEN, arch->inject_len);
 	arch->inject_info = 0;
+	/* Where HLT does not exit, only some events may find the guest in it. */
+	vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
 }
 
 /* An exit in the middle of a delivery: the event goes in again at the next entry. */
@@ -130,6 +132,11 @@ void events_raise_waiting(struct df_vcpu_arch *arch)
 	u32 blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
 	bool lint0 = has_lint0(arch);
 
+	if (unlikely(debug_blocks_interrupts(arch))) {
+		set_window(&arch->nmi_window, false, CPU_BASED_NMI_WINDOW_EXITING);
+		set_window(&arch->interrupt_window, false, CPU_BASED_INTR_WINDOW_EXITING);
+		return;
+	}
 	if (arch->nmi_pending && !arch->inject_info &&
 	    !(blocked & (SHADOW_MASK | GUEST_INTR_STATE_NMI))) {
 		raise(arch, X86_TRAP_NMI | INTR_TYPE_NMI_INTR, 0);

@@ -20,11 +20,13 @@
 #include "mapping.h"
 #include "memory.h"
 #include "msr.h"
+#include "msr_filter.h"
 #include "state.h"
 #include "routing.h"
 #include "tsc.h"
 #include "vcpu.h"
 #include "vm.h"
+#include "vmx/vmcs.h"
 
 #define APIC_GFN	(APIC_DEFAULT_PHYS_BASE >> PAGE_SHIFT)
 #define MIN_MMU_PAGES	64	/* as KVM */
@@ -53,8 +55,11 @@ long df_arch_check_extension(unsigned long capability)
 	case KVM_CAP_TSC_DEADLINE_TIMER:
 	case KVM_CAP_X86_APIC_BUS_CYCLES_NS:
 	case KVM_CAP_MSR_PLATFORM_INFO:
+	case KVM_CAP_X86_MSR_FILTER:
 	case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
 		return 1;
+	case KVM_CAP_X86_DISABLE_EXITS:
+		return vmcs_disabled_exits();
 	case KVM_CAP_X2APIC_API:
 		return X2APIC_API;
 	case KVM_CAP_TSC_CONTROL:
@@ -155,6 +160,15 @@ static int set_bus_cycle(struct df_vm *vm, u64 ns)
 	return 0;
 }
 
+static int disable_exits(struct df_vm *vm, u64 exits)
+{
+	if (exits & ~vmcs_disabled_exits())
+		return -EINVAL;
+	guard(mutex)(&vm->lock);
+	WRITE_ONCE(vm->arch.disabled_exits, vm->arch.disabled_exits | exits);
+	return 0;
+}
+
 int df_arch_enable_cap(struct df_vm *vm, const struct kvm_enable_cap *cap)
 {
 	switch (cap->cap) {
@@ -173,6 +187,8 @@ int df_arch_enable_cap(struct df_vm *vm, const struct kvm_enable_cap *cap)
 			return -EINVAL;
 		WRITE_ONCE(vm->arch.user_msrs, cap->args[0]);
 		return 0;
+	case KVM_CAP_X86_DISABLE_EXITS:
+		return disable_exits(vm, cap->args[0]);
 	case KVM_CAP_MSR_PLATFORM_INFO:
 		WRITE_ONCE(vm->arch.no_platform_info, !cap->args[0]);
 		return 0;
@@ -211,6 +227,14 @@ static long set_clock(struct df_vm *vm, void __user *user)
 	return copy_from_user(&data, user, sizeof(data)) ? -EFAULT : clock_set(vm, &data);
 }
 
+static long set_msr_filter(struct df_vm *vm, void __user *user)
+{
+	struct kvm_msr_filter filter;
+
+	return copy_from_user(&filter, user, sizeof(filter)) ? -EFAULT :
+							       msr_filter_set(vm, &filter);
+}
+
 long df_arch_vm_ioctl(struct df_vm *vm, unsigned int cmd, unsigned long arg)
 {
 	switch (cmd) {
@@ -226,6 +250,8 @@ long df_arch_vm_ioctl(struct df_vm *vm, unsigned int cmd, unsigned long arg)
 		return create_irqchip(vm, 0, -EINVAL);
 	case KVM_SET_BOOT_CPU_ID:
 		return set_boot_cpu(vm, arg);
+	case KVM_X86_SET_MSR_FILTER:
+		return set_msr_filter(vm, (void __user *)arg);
 	case KVM_SET_NR_MMU_PAGES:
 		return arg < MIN_MMU_PAGES ? -EINVAL : 0;	/* there are no shadow pages */
 	case KVM_GET_IRQCHIP:

@@ -16,6 +16,7 @@
 #include "cpuid.h"
 #include "events.h"
 #include "msr.h"
+#include "msr_filter.h"
 #include "run.h"
 #include "state.h"
 #include "trace.h"
@@ -32,7 +33,8 @@
 #define HWCR_KEPT	(BIT_ULL(18) | BIT_ULL(24))
 #define HWCR_IGNORED	(BIT_ULL(3) | BIT_ULL(6) | BIT_ULL(8))
 
-#define USER_REASONS	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN)
+#define USER_REASONS	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | \
+			 KVM_MSR_EXIT_REASON_FILTER)
 
 /* Where an MSR's value is. */
 enum place {
@@ -463,6 +465,8 @@ int msr_handle_inner(struct df_vcpu *vcpu, bool write)
 
 	if (write && index == LAPIC_MSR(APIC_ICR))
 		return lapic_icr_inner(vcpu, value);
+	if (unlikely(rcu_access_pointer(vcpu->vm->arch.msr_filter)))
+		return DF_TO_MIDDLE;
 	if (write && index == MSR_IA32_TSC_DEADLINE) {
 		timer_set_deadline(arch, value);
 		exit_skip(arch);
@@ -510,14 +514,28 @@ static int ask_user(struct df_vcpu *vcpu, bool write, u32 index, u64 value, u64 
 	return exit_to_user(vcpu, write ? KVM_EXIT_X86_WRMSR : KVM_EXIT_X86_RDMSR);
 }
 
+static u64 reason_of(int err)
+{
+	switch (err) {
+	case -EACCES:
+		return KVM_MSR_EXIT_REASON_FILTER;
+	case -ENOENT:
+		return KVM_MSR_EXIT_REASON_UNKNOWN;
+	default:
+		return KVM_MSR_EXIT_REASON_INVAL;
+	}
+}
+
 int msr_handle(struct df_vcpu *vcpu, bool write)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	u32 index = arch->regs[DF_RCX];
-	u64 value = edx_eax(arch), reason;
+	u64 value = edx_eax(arch);
 	int err;
 
-	if (!is_lapic(index) && !find_for_guest(arch, index))
+	if (!msr_filter_allows(vcpu->vm, index, write))
+		err = -EACCES;
+	else if (!is_lapic(index) && !find_for_guest(arch, index))
 		err = -ENOENT;
 	else
 		err = write ? write_msr(vcpu, index, value, false) :
@@ -531,9 +549,8 @@ int msr_handle(struct df_vcpu *vcpu, bool write)
 		exit_skip(arch);
 		return DF_RESUME;
 	}
-	reason = err == -ENOENT ? KVM_MSR_EXIT_REASON_UNKNOWN : KVM_MSR_EXIT_REASON_INVAL;
-	if (READ_ONCE(vcpu->vm->arch.user_msrs) & reason)
-		return ask_user(vcpu, write, index, value, reason);
+	if (READ_ONCE(vcpu->vm->arch.user_msrs) & reason_of(err))
+		return ask_user(vcpu, write, index, value, reason_of(err));
 	return events_gp(arch);
 }
 

@@ -113,11 +113,9 @@ static __always_inline void write_skipped(struct df_vcpu_arch *arch)
 
 static void write_apic(struct df_vcpu *vcpu, u32 dirty)
 {
-	if (!lapic_is_here(&vcpu->arch))
-		return;
 	if (dirty & DF_DIRTY_APIC_MODE)
 		apic_mode_write(vcpu);
-	if (dirty & DF_DIRTY_EOI)
+	if (dirty & DF_DIRTY_EOI && lapic_is_here(&vcpu->arch))
 		apic_mode_write_eoi(vcpu);
 }
 
@@ -154,6 +152,8 @@ static void prepare_entry(struct df_vcpu *vcpu)
 		timer_enter(arch);
 	if (lapic_is_here(arch))
 		posted_fold(arch);
+	if (unlikely(debug_blocks_interrupts(arch)))
+		arch->dirty |= DF_DIRTY_APIC;
 	run_write_dirty(arch);
 	if (unlikely(arch->waiting))
 		events_raise_waiting(arch);

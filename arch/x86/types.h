@@ -20,6 +20,7 @@
 struct df_vcpu;
 struct eventfd_ctx;
 struct lapic_page;
+struct msr_filter;
 struct vmx_region;
 
 /* The exit reasons that a counter is kept of, and their names. */
@@ -40,6 +41,8 @@ enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF
  * @bus_cycle_ns: of the APIC timer; as @irqchip
  * @apic_page: what backs the xAPIC's page, or NULL until one is used; df_vm.lock
  * @user_msrs: reasons (KVM_MSR_EXIT_REASON_*) to ask user space about an MSR; df_vm.lock
+ * @msr_filter: KVM_X86_SET_MSR_FILTER's, or NULL; RCU, and df_vm.lock
+ * @disabled_exits: KVM_X86_DISABLE_EXITS_*, of vCPUs that are to come
  * @no_platform_info: guests have no MSR_PLATFORM_INFO
  * @pml: vCPUs log the pages that they dirty; df_vm.lock
  * @tsc_lock: guards the next three
@@ -59,6 +62,8 @@ struct df_vm_arch {
 	u64 bus_cycle_ns;
 	void *apic_page;
 	u64 user_msrs;
+	struct msr_filter __rcu *msr_filter;
+	u64 disabled_exits;
 	bool no_platform_info;
 	bool pml;
 	spinlock_t tsc_lock;
@@ -140,7 +145,7 @@ enum {
 	DF_REQ_INIT,
 	DF_REQ_SIPI,
 	DF_REQ_KICK,		/* by KVM_HC_KICK_CPU: HLT is over */
-	DF_REQ_APIC_MODE,	/* there is a page for the xAPIC now */
+	DF_REQ_APIC_MODE,	/* there is a page for the xAPIC now, or a filter of MSRs */
 	DF_REQ_EOI,		/* others want to know of EOIs */
 	DF_REQ_EOI_TO_USER,	/* tell user space of one */
 };

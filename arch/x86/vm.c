@@ -21,6 +21,7 @@
 #include "init.h"
 #include "mapping.h"
 #include "msr.h"
+#include "msr_filter.h"
 #include "pml.h"
 #include "run.h"
 #include "tsc.h"
@@ -54,6 +55,7 @@ int df_arch_vm_init(struct df_vm *vm)
 void df_arch_vm_destroy(struct df_vm *vm)
 {
 	mapping_destroy(vm);
+	msr_filter_free(rcu_dereference_protected(vm->arch.msr_filter, true));
 	free_page((unsigned long)vm->arch.apic_page);
 	vmx_put();
 }

@@ -50,6 +50,8 @@ void vmcs_follow_cpuid(const struct df_vcpu_arch *arch)
 	(void)arch;
 }
 
+static struct df_vm unit_vm;
+
 /* Everything that there is: the CPU has it, and the host's kernel uses it. */
 FIXTURE(cpuid)
 {
@@ -458,68 +460,89 @@ TEST_F(cpuid, features_are_enforced_when_asked_for)
 		{ .function = 0x40000100, .ebx = 0x4b4d564b, .ecx = 0x564b4d56, .edx = 0x4d },
 		{ .function = 0x40000101, .eax = BIT(KVM_FEATURE_CLOCKSOURCE2) },
 	};
-	struct df_vcpu_arch arch = { .pv_features = ~0U };
+	struct df_vcpu vcpu = { .vm = &unit_vm, .arch = { .pv_features = ~0U } };
+	struct df_vcpu_arch *arch = &vcpu.arch;
 
 	self->answer->nent = ARRAY_SIZE(rows);
 	memcpy(self->answer->entries, rows, sizeof(rows));
-	ASSERT_EQ(0, cpuid_set(&arch, self->answer));
-	EXPECT_TRUE(cpuid_pv_has(&arch, KVM_FEATURE_CLOCKSOURCE));
-	cpuid_pv_enforce(&arch, true);
-	EXPECT_FALSE(cpuid_pv_has(&arch, KVM_FEATURE_CLOCKSOURCE));
-	EXPECT_FALSE(cpuid_pv_has(&arch, KVM_FEATURE_ASYNC_PF));
-	EXPECT_TRUE(cpuid_pv_has(&arch, KVM_FEATURE_CLOCKSOURCE2));
+	ASSERT_EQ(0, cpuid_set(arch, self->answer));
+	EXPECT_TRUE(cpuid_pv_has(arch, KVM_FEATURE_CLOCKSOURCE));
+	cpuid_pv_enforce(arch, true);
+	EXPECT_FALSE(cpuid_pv_has(arch, KVM_FEATURE_CLOCKSOURCE));
+	EXPECT_FALSE(cpuid_pv_has(arch, KVM_FEATURE_ASYNC_PF));
+	EXPECT_TRUE(cpuid_pv_has(arch, KVM_FEATURE_CLOCKSOURCE2));
 
 	self->answer->entries[3].eax = BIT(KVM_FEATURE_CLOCKSOURCE);
-	ASSERT_EQ(0, cpuid_set(&arch, self->answer));
-	EXPECT_TRUE(cpuid_pv_has(&arch, KVM_FEATURE_CLOCKSOURCE));
+	ASSERT_EQ(0, cpuid_set(arch, self->answer));
+	EXPECT_TRUE(cpuid_pv_has(arch, KVM_FEATURE_CLOCKSOURCE));
 	self->answer->nent = 2;
-	ASSERT_EQ(0, cpuid_set(&arch, self->answer));
-	EXPECT_EQ(0, arch.pv_features);
-	cpuid_pv_enforce(&arch, false);
-	EXPECT_EQ(~0U, arch.pv_features);
-	kfree(arch.cpuid);
+	ASSERT_EQ(0, cpuid_set(arch, self->answer));
+	EXPECT_EQ(0, arch->pv_features);
+	cpuid_pv_enforce(arch, false);
+	EXPECT_EQ(~0U, arch->pv_features);
+	kfree(arch->cpuid);
 }
 
 /* ---- a vCPU's ---------------------------------------------------------------------- */
 
+/* Nobody could end its HLT. */
+TEST_F(cpuid, a_guest_that_halts_by_itself_is_not_kicked)
+{
+	struct df_vm vm = { .arch.disabled_exits = KVM_X86_DISABLE_EXITS_HLT };
+	struct df_vcpu vcpu = { .vm = &vm };
+
+	ASSERT_EQ(0, cpuid_set(&vcpu.arch, self->answer));
+	EXPECT_FALSE(cpuid_has(&vcpu.arch, KVM_CPUID_FEATURES, 0, CPUID_EAX, KVM_FEATURE_PV_UNHALT));
+	EXPECT_TRUE(cpuid_has(&vcpu.arch, KVM_CPUID_FEATURES, 0, CPUID_EAX,
+			      KVM_FEATURE_PV_SEND_IPI));
+	vm.arch.disabled_exits = KVM_X86_DISABLE_EXITS_PAUSE;
+	ASSERT_EQ(0, cpuid_set(&vcpu.arch, self->answer));
+	EXPECT_TRUE(cpuid_has(&vcpu.arch, KVM_CPUID_FEATURES, 0, CPUID_EAX, KVM_FEATURE_PV_UNHALT));
+	kfree(vcpu.arch.cpuid);
+}
+
 TEST_F(cpuid, a_vcpu_has_what_it_was_given)
 {
-	struct df_vcpu_arch arch = { .apic_base = MSR_IA32_APICBASE_ENABLE, .xcr0 = XFEATURES };
+	struct df_vcpu vcpu = {
+		.vm = &unit_vm,
+		.arch = { .apic_base = MSR_IA32_APICBASE_ENABLE, .xcr0 = XFEATURES },
+	};
+	struct df_vcpu_arch *arch = &vcpu.arch;
 	struct kvm_cpuid2 *got = calloc(1, sizeof(*got) + 256 * sizeof(got->entries[0]));
 
 	ASSERT_NE(NULL, got);
 	unit_fields[GUEST_CR4] = X86_CR4_OSXSAVE;
 	self->answer->entries[1].ecx |= OSXSAVE;
-	EXPECT_FALSE(cpuid_has(&arch, 1, 0, CPUID_EDX, 0));
-	ASSERT_EQ(0, cpuid_set(&arch, self->answer));
-	EXPECT_TRUE(cpuid_has(&arch, 1, 0, CPUID_EDX, 0));
-	EXPECT_FALSE(cpuid_has(&arch, 1, 0, CPUID_ECX, 5));
-	EXPECT_TRUE(cpuid_has(&arch, 0xd, 1, CPUID_EAX, 3));
-	EXPECT_FALSE(cpuid_has(&arch, 7, 1, CPUID_EBX, 0));
-	EXPECT_EQ(XFEATURES, cpuid_xfeatures(&arch));
+	EXPECT_FALSE(cpuid_has(arch, 1, 0, CPUID_EDX, 0));
+	ASSERT_EQ(0, cpuid_set(arch, self->answer));
+	EXPECT_TRUE(cpuid_has(arch, 1, 0, CPUID_EDX, 0));
+	EXPECT_FALSE(cpuid_has(arch, 1, 0, CPUID_ECX, 5));
+	EXPECT_TRUE(cpuid_has(arch, 0xd, 1, CPUID_EAX, 3));
+	EXPECT_FALSE(cpuid_has(arch, 7, 1, CPUID_EBX, 0));
+	EXPECT_EQ(XFEATURES, cpuid_xfeatures(arch));
 
-	EXPECT_EQ(-E2BIG, cpuid_get(&arch, got));
+	EXPECT_EQ(-E2BIG, cpuid_get(arch, got));
 	EXPECT_EQ(0, got->nent);
 	got->nent = 256;
-	ASSERT_EQ(0, cpuid_get(&arch, got));
+	ASSERT_EQ(0, cpuid_get(arch, got));
 	EXPECT_EQ(self->answer->nent, got->nent);
 	EXPECT_EQ(0,
 		  memcmp(got->entries, self->answer->entries, got->nent * sizeof(got->entries[0])));
 
 	/* Once it has run, only the same. */
-	arch.has_run = true;
-	EXPECT_EQ(0, cpuid_set(&arch, self->answer));
+	arch->has_run = true;
+	EXPECT_EQ(0, cpuid_set(arch, self->answer));
 	/* What is the registers' is not its own. */
-	arch.xcr0 = 1;
+	arch->xcr0 = 1;
 	unit_fields[GUEST_CR4] = 0;
-	ASSERT_EQ(0, cpuid_get(&arch, got));
+	ASSERT_EQ(0, cpuid_get(arch, got));
 	EXPECT_FALSE(got->entries[1].ecx & OSXSAVE);
-	EXPECT_EQ(0, cpuid_set(&arch, got));
-	EXPECT_EQ(0, cpuid_set(&arch, self->answer));
+	EXPECT_EQ(0, cpuid_set(arch, got));
+	EXPECT_EQ(0, cpuid_set(arch, self->answer));
 	self->answer->entries[1].edx ^= 1;
-	EXPECT_EQ(-EINVAL, cpuid_set(&arch, self->answer));
-	EXPECT_TRUE(cpuid_has(&arch, 1, 0, CPUID_EDX, 0));
-	kfree(arch.cpuid);
+	EXPECT_EQ(-EINVAL, cpuid_set(arch, self->answer));
+	EXPECT_TRUE(cpuid_has(arch, 1, 0, CPUID_EDX, 0));
+	kfree(arch->cpuid);
 	free(got);
 }
 
@@ -536,7 +559,7 @@ TEST_F(cpuid, caches_are_those_that_there_are)
 
 TEST_F(cpuid, the_apic_is_there_when_it_is_on)
 {
-	struct df_vcpu vcpu = {};
+	struct df_vcpu vcpu = { .vm = &unit_vm };
 	u64 *regs = vcpu.arch.regs;
 
 	ASSERT_EQ(0, cpuid_set(&vcpu.arch, self->answer));
@@ -559,7 +582,7 @@ TEST_F(cpuid, every_level_of_topology_has_its_number_and_the_apics)
 		{ .function = 0xb, .index = 1, .flags = 1, .edx = 7 },
 		{ .function = 0x1f, .index = 0, .flags = 1, .edx = 7 },
 	};
-	struct df_vcpu vcpu = {};
+	struct df_vcpu vcpu = { .vm = &unit_vm };
 	u64 *regs = vcpu.arch.regs;
 
 	self->answer->nent = ARRAY_SIZE(rows);
@@ -584,7 +607,8 @@ TEST_F(cpuid, of_leaves_that_are_given_twice_the_first_counts)
 	static const struct {
 		u32 leaf, subleaf, eax;
 	} rows[] = { { 9, 0, 1 }, { 4, 1, 2 }, { 9, 0, 3 }, { 4, 0, 4 }, { 4, 1, 5 } };
-	struct df_vcpu_arch arch = {};
+	struct df_vcpu vcpu = { .vm = &unit_vm };
+	struct df_vcpu_arch *arch = &vcpu.arch;
 
 	self->answer->nent = ARRAY_SIZE(rows);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -595,14 +619,14 @@ TEST_F(cpuid, of_leaves_that_are_given_twice_the_first_counts)
 			.eax = rows[i].eax,
 		};
 	}
-	ASSERT_EQ(0, cpuid_set(&arch, self->answer));
-	EXPECT_EQ(1, cpuid_find(&arch, 9, 0)->eax);
-	EXPECT_EQ(1, cpuid_find(&arch, 9, 7)->eax);
-	EXPECT_EQ(4, cpuid_find(&arch, 4, 0)->eax);
-	EXPECT_EQ(2, cpuid_find(&arch, 4, 1)->eax);
-	EXPECT_EQ(NULL, cpuid_find(&arch, 4, 2));
-	EXPECT_EQ(NULL, cpuid_find(&arch, 5, 0));
-	kfree(arch.cpuid);
+	ASSERT_EQ(0, cpuid_set(arch, self->answer));
+	EXPECT_EQ(1, cpuid_find(arch, 9, 0)->eax);
+	EXPECT_EQ(1, cpuid_find(arch, 9, 7)->eax);
+	EXPECT_EQ(4, cpuid_find(arch, 4, 0)->eax);
+	EXPECT_EQ(2, cpuid_find(arch, 4, 1)->eax);
+	EXPECT_EQ(NULL, cpuid_find(arch, 4, 2));
+	EXPECT_EQ(NULL, cpuid_find(arch, 5, 0));
+	kfree(arch->cpuid);
 }
 
 TEST_HARNESS_MAIN

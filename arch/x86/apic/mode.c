@@ -8,16 +8,18 @@
 
 #include "apic/lapic.h"
 #include "apic/mode.h"
+#include "apic/posted.h"
 #include "ept.h"
 #include "mapping.h"
 #include "msr.h"
+#include "msr_filter.h"
 #include "run.h"
 #include "vcpu.h"
 #include "vm.h"
 #include "vmx/operation.h"
 #include "vmx/vmcs.h"
 
-/* Which MSRs do not exit, without and with those of x2APIC mode: of all vCPUs. */
+/* Of all vCPUs whose VM has no filter. */
 static unsigned long bitmaps[2][PAGE_SIZE / sizeof(long)] __aligned(PAGE_SIZE);
 static phys_addr_t bitmap_address[2] __ro_after_init;
 
@@ -30,6 +32,19 @@ void apic_mode_init(void)
 	lapic_bitmap_init(bitmaps[1]);
 }
 
+const unsigned long *apic_mode_bitmap(bool x2apic)
+{
+	return bitmaps[x2apic];
+}
+
+static void write_bitmap(const struct df_vcpu *vcpu)
+{
+	bool x2apic = lapic_is_here(&vcpu->arch) && lapic_is_x2apic(&vcpu->arch);
+	unsigned long *own = msr_filter_bitmap(vcpu->vm, x2apic);
+
+	vmcs_write(MSR_BITMAP, own ? __pa(own) : bitmap_address[x2apic]);
+}
+
 #define IN_USE		(SECONDARY_EXEC_APIC_REGISTER_VIRT | SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
 
 void apic_mode_vmcs(struct df_vcpu *vcpu)
@@ -37,11 +52,10 @@ void apic_mode_vmcs(struct df_vcpu *vcpu)
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	u64 cr8 = CPU_BASED_CR8_LOAD_EXITING | CPU_BASED_CR8_STORE_EXITING;
 
-	vmcs_write(MSR_BITMAP, bitmap_address[0]);
+	write_bitmap(vcpu);
 	if (!lapic_is_here(arch))
 		return;
-	vmcs_write(PIN_BASED_VM_EXEC_CONTROL,
-		   vmcs_read(PIN_BASED_VM_EXEC_CONTROL) | PIN_BASED_POSTED_INTR);
+	posted_use(true);
 	vmcs_write(CPU_BASED_VM_EXEC_CONTROL,
 		   (vmcs_read(CPU_BASED_VM_EXEC_CONTROL) & ~cr8) | CPU_BASED_TPR_SHADOW);
 	vmcs_use(IN_USE, true);
@@ -67,6 +81,9 @@ void apic_mode_write(struct df_vcpu *vcpu)
 	void *page = READ_ONCE(vcpu->vm->arch.apic_page);
 	bool mapped = page && has_page(arch);
 
+	write_bitmap(vcpu);
+	if (!lapic_is_here(arch))
+		return;
 	/* One after the other: they exclude each other. */
 	vmcs_use(SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES |
 		 SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE, false);
@@ -76,7 +93,6 @@ void apic_mode_write(struct df_vcpu *vcpu)
 	}
 	if (lapic_is_x2apic(arch))
 		vmcs_use(SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE, true);
-	vmcs_write(MSR_BITMAP, bitmap_address[lapic_is_x2apic(arch)]);
 	/* The TLB knows which accesses are the APIC's. */
 	vmx_invvpid_context(arch->vpid);
 	vmx_invept_context(mapping_pointer(vcpu->vm));

@@ -13,6 +13,9 @@ struct df_vcpu;
 /** apic_mode_init() - once, at load; after msr_init(). */
 void apic_mode_init(void);
 
+/** apic_mode_bitmap() - which MSRs do not exit, without and with those of x2APIC mode. */
+const unsigned long *apic_mode_bitmap(bool x2apic);
+
 /** apic_mode_vmcs() - controls and pages of a new VMCS, which is current. */
 void apic_mode_vmcs(struct df_vcpu *vcpu);
 

@@ -8,6 +8,7 @@
 
 #include "apic/lapic.h"
 #include "apic/posted.h"
+#include "debug.h"
 #include "vmx/operation.h"
 
 void posted_init(struct df_vcpu_arch *arch)
@@ -124,9 +125,17 @@ bool posted_deliverable(struct df_vcpu_arch *arch)
 	return posted_highest(arch, APIC_IRR) >> 4 > posted_priority(arch) >> 4;
 }
 
+void posted_use(bool on)
+{
+	u64 now = vmcs_read(PIN_BASED_VM_EXEC_CONTROL);
+
+	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, on ? now | PIN_BASED_POSTED_INTR :
+						   now & ~(u64)PIN_BASED_POSTED_INTR);
+}
+
 void posted_write_status(const struct df_vcpu_arch *arch)
 {
-	u8 rvi = max(posted_highest(arch, APIC_IRR), 0);
+	u8 rvi = debug_blocks_interrupts(arch) ? 0 : max(posted_highest(arch, APIC_IRR), 0);
 	u8 svi = max(posted_highest(arch, APIC_ISR), 0);
 
 	vmcs_write(GUEST_INTR_STATUS, svi << 8 | rvi);

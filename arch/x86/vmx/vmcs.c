@@ -163,11 +163,36 @@ void vmcs_host_on_cpu(void)
 	vmcs_write(HOST_IA32_SYSENTER_ESP, read_msr_or_0(MSR_IA32_SYSENTER_ESP));
 }
 
+/* MWAIT in a guest needs a CPU whose timers, and whose wake-ups, are sound in any state. */
+u64 vmcs_disabled_exits(void)
+{
+	u64 exits = KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE;
+
+	if (boot_cpu_has(X86_FEATURE_MWAIT) && boot_cpu_has(X86_FEATURE_ARAT) &&
+	    !boot_cpu_has_bug(X86_BUG_MONITOR))
+		exits |= KVM_X86_DISABLE_EXITS_MWAIT;
+	return exits;
+}
+
+/* What those that user space does without are controlled by. */
+static void disable_exits(u64 exits)
+{
+	u32 off = 0;
+
+	if (exits & KVM_X86_DISABLE_EXITS_HLT)
+		off |= CPU_BASED_HLT_EXITING;
+	if (exits & KVM_X86_DISABLE_EXITS_MWAIT)
+		off |= CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING;
+	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, controls.primary & ~off);
+	if (exits & KVM_X86_DISABLE_EXITS_PAUSE)
+		vmcs_use(SECONDARY_EXEC_PAUSE_LOOP_EXITING, false);
+}
+
 static void init_controls(struct df_vcpu *vcpu)
 {
 	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, controls.pin);
-	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, controls.primary);
 	vmcs_write(SECONDARY_VM_EXEC_CONTROL, controls.secondary);
+	disable_exits(READ_ONCE(vcpu->vm->arch.disabled_exits));
 	vmcs_write(VM_EXIT_CONTROLS, controls.exit);
 	vmcs_write(VM_ENTRY_CONTROLS, controls.entry);
 	vmcs_write(VIRTUAL_PROCESSOR_ID, vcpu->arch.vpid);

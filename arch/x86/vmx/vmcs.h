@@ -35,6 +35,9 @@ bool vmcs_switches_counters(void);
 /** vmcs_switch_counters() - what they load; of the current VMCS. */
 void vmcs_switch_counters(u64 guest, u64 host);
 
+/** vmcs_disabled_exits() - which exits a VM can do without here, KVM_X86_DISABLE_EXITS_*. */
+u64 vmcs_disabled_exits(void);
+
 /** vmcs_can() - does this host have one of the secondary controls? */
 bool vmcs_can(u32 secondary);
 
