@@ -77,7 +77,8 @@ struct apic_cpu {
 	uint64_t tsc; /* when the last one came */
 	uint64_t eoi; /* how its handlers end them */
 	uint64_t mail; /* for a piece of code's own use */
-	uint8_t rest[0x100 - 32];
+	uint64_t stop; /* for apic_busy and apic_idle: to their end */
+	uint8_t rest[0x100 - 40];
 	uint8_t log[256]; /* vectors in the order in which they came */
 	uint32_t taken[256];
 };
@@ -123,6 +124,10 @@ GUEST_ASM(apic_code, 64,
 	  "1:" APIC_DONE
 	  /* The same without halting. */
 	  "apic_spin: sti\n 1: pause\n cmp %rax, %gs:0\n jb 1b\n cli\n" APIC_DONE
+	  /* Until it is told to stop: takes what comes, and counts its own rounds or halts. */
+	  "apic_busy: sti\n 1: incq %gs:24\n cmpq $0, %gs:32\n je 1b\n cli\n" APIC_DONE
+	  "apic_idle: cli\n cmpq $0, %gs:32\n jne 1f\n sti\n hlt\n jmp apic_idle\n"
+	  "1:" APIC_DONE
 	  /* Reads the TSC. */
 	  "apic_rdtsc: rdtsc\n shl $32, %rdx\n or %rdx, %rax\n" APIC_DONE
 	  "apic_nothing: nop\n" APIC_DONE);
@@ -138,6 +143,8 @@ GUEST_LABEL(apic_halt);
 GUEST_LABEL(apic_halt_closed);
 GUEST_LABEL(apic_await);
 GUEST_LABEL(apic_spin);
+GUEST_LABEL(apic_busy);
+GUEST_LABEL(apic_idle);
 GUEST_LABEL(apic_rdtsc);
 GUEST_LABEL(apic_nothing);
 

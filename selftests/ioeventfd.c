@@ -59,7 +59,7 @@ FIXTURE(ioeventfd)
 FIXTURE_SETUP(ioeventfd)
 {
 	ASSERT_EQ(0, irq_create(&self->vm, 1, true));
-	memcpy(self->vm.cpu[0].memory + GUEST_CODE, code_out, GUEST_SIZE(code_out));
+	irq_load(&self->vm, code_out, GUEST_SIZE(code_out));
 	/* A page of 2 MiB. */
 	*(uint64_t *)(self->vm.cpu[0].memory + 0x12008) = ADDRESS | 0x93;
 	self->fd = eventfd(0, EFD_NONBLOCK);
@@ -105,7 +105,7 @@ static int guest_writes(struct irq_vm *vm, const uint8_t *label, uint64_t where,
 	struct guest *g = &vm->cpu[0];
 	struct kvm_regs regs;
 
-	irq_start_at(vm, 0, GUEST_AT(code_out, label));
+	apic_enter(g, 0, IRQ_AT(code_out, label), 0, 0);
 	regs = guest_regs(g);
 	regs.rax = value;
 	regs.rcx = count;

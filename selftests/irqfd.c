@@ -73,6 +73,14 @@ static uint64_t left(int fd)
 	return eventfd_read(fd, &value) ? 0 : value;
 }
 
+/* vCPU @n ends the interrupt that its handler has not ended: what comes of it. */
+static int end_interrupt(struct irq_vm *vm, unsigned int n, bool x2apic)
+{
+	apic_enter(&vm->cpu[n], n, APIC_AT(x2apic ? apic_wrmsr : apic_store),
+		   x2apic ? X2APIC_MSR(APIC_EOI) : APIC_BASE + APIC_EOI, 0);
+	return irq_go_on(vm, n);
+}
+
 /* --- messages ------------------------------------------------------------- */
 
 TEST_F(irqfd, a_message_reaches_the_vcpu_that_it_names)
@@ -106,8 +114,8 @@ TEST_F(irqfd, a_message_can_have_logical_destinations)
 TEST_F(irqfd, a_message_of_lowest_priority_reaches_one_of_them)
 {
 	for (unsigned int vector = 0x40; vector < 0x60; vector++) {
-		EXPECT_EQ(1, irq_signal(&self->vm, IRQ_TO(3) | IRQ_LOGICAL,
-					IRQ_LOWEST_PRIORITY | vector));
+		EXPECT_EQ(1,
+			  irq_signal(&self->vm, IRQ_TO(3) | IRQ_LOGICAL, APIC_DM_LOWEST | vector));
 		ASSERT_TRUE(irq_take_all(&self->vm));
 		EXPECT_EQ(1, irq_count(&self->vm, 0, vector) + irq_count(&self->vm, 1, vector));
 	}
@@ -128,55 +136,44 @@ TEST_F(irqfd, messages_are_taken_by_priority)
 	TAKEN(1, 0, 0x31);
 	TAKEN(1, 0, 0xe1);
 	TAKEN(1, 0, 0x91);
-	EXPECT_EQ(0x31, irq_block(&self->vm, 0)->last);
+	EXPECT_EQ(0x31, irq_cpu(&self->vm, 0)->log[2]);
 }
 
 TEST_F(irqfd, an_interrupt_that_is_not_ended_holds_back_those_below)
 {
-	irq_block(&self->vm, 0)->eoi = 0;
+	irq_cpu(&self->vm, 0)->eoi = APIC_EOI_NONE;
 	irq_signal(&self->vm, IRQ_TO(0), 0x91);
 	TAKEN(1, 0, 0x91);
-	irq_block(&self->vm, 0)->eoi = variant->x2apic ? 1 : 2;
+	irq_cpu(&self->vm, 0)->eoi = variant->x2apic ? APIC_EOI_X2APIC : APIC_EOI_XAPIC;
 	irq_signal(&self->vm, IRQ_TO(0), 0x31);
 	irq_signal(&self->vm, IRQ_TO(0), 0xe1);
 	TAKEN(0, 0, 0x31);
 	TAKEN(1, 0, 0xe1);
-	ASSERT_EQ(0, irq_run(&self->vm, 0, irq_end));
+	ASSERT_EQ(0, end_interrupt(&self->vm, 0, variant->x2apic));
 	TAKEN(1, 0, 0x31);
 }
 
 TEST_F(irqfd, a_message_can_be_an_nmi)
 {
-	EXPECT_EQ(1, irq_signal(&self->vm, IRQ_TO(1), IRQ_NMI));
+	EXPECT_EQ(1, irq_signal(&self->vm, IRQ_TO(1), APIC_DM_NMI));
 	TAKEN(0, 1, 2);
-	EXPECT_EQ(1, irq_signal(&self->vm, IRQ_TO(0), IRQ_NMI | VECTOR));
+	EXPECT_EQ(1, irq_signal(&self->vm, IRQ_TO(0), APIC_DM_NMI | VECTOR));
 	TAKEN(1, 1, 2);
 	TAKEN(0, 0, VECTOR);
 }
 
 TEST_F(irqfd, a_message_can_be_an_init)
 {
-	struct kvm_mp_state state;
-
-	EXPECT_EQ(1, irq_signal(&self->vm, IRQ_TO(1), IRQ_INIT));
-	EXPECT_EQ(0, ioctl(self->vm.cpu[1].vcpu, KVM_GET_MP_STATE, &state));
-	EXPECT_EQ(KVM_MP_STATE_INIT_RECEIVED, state.mp_state);
-	EXPECT_EQ(0, ioctl(self->vm.cpu[0].vcpu, KVM_GET_MP_STATE, &state));
-	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, state.mp_state);
+	EXPECT_EQ(1, irq_signal(&self->vm, IRQ_TO(1), APIC_DM_INIT));
+	EXPECT_EQ(KVM_MP_STATE_INIT_RECEIVED, apic_mp_state(&self->vm.cpu[1]));
+	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, apic_mp_state(&self->vm.cpu[0]));
 }
 
 TEST_F(irqfd, a_lapic_that_is_switched_off_takes_no_message)
 {
-	struct kvm_lapic_state lapic;
-	int vcpu = self->vm.cpu[0].vcpu;
-
-	ASSERT_EQ(0, ioctl(vcpu, KVM_GET_LAPIC, &lapic));
-	EXPECT_EQ(0xff, (uint8_t)lapic.regs[0xf0]);
-	EXPECT_EQ(1, lapic.regs[0xf1]);
-	lapic.regs[0xf1] = 0;
-	ASSERT_EQ(0, ioctl(vcpu, KVM_SET_LAPIC, &lapic));
+	ASSERT_EQ(0, apic_set_reg(&self->vm.cpu[0], APIC_SPIV, APIC_SPURIOUS));
 	EXPECT_EQ(0, irq_signal(&self->vm, IRQ_TO(0), VECTOR));
-	EXPECT_EQ(1, irq_signal(&self->vm, IRQ_TO(0), IRQ_NMI)) TH_LOG("but an NMI it does");
+	EXPECT_EQ(1, irq_signal(&self->vm, IRQ_TO(0), APIC_DM_NMI)) TH_LOG("but an NMI it does");
 	EXPECT_EQ(1, irq_signal(&self->vm, IRQ_TO(0xff), VECTOR));
 	TAKEN(0, 1, VECTOR);
 	TAKEN(1, 0, 2);
@@ -502,11 +499,11 @@ TEST_F(irqfd, the_interrupts_of_200_eventfds_all_come)
 #define PIN 5
 #define LEVEL_VECTOR 0x50
 /* vCPU @n takes the interrupt, whose end goes to user space before the guest goes on. */
-#define TAKES_AND_TELLS(n, number)                                               \
-	do {                                                                     \
-		ASSERT_EQ(KVM_EXIT_IOAPIC_EOI, irq_run(&self->vm, n, irq_take)); \
-		EXPECT_EQ(number, self->vm.cpu[n].run->eoi.vector);              \
-		EXPECT_EQ(0, irq_go_on(&self->vm, n));                           \
+#define TAKES_AND_TELLS(n, number)                                                \
+	do {                                                                      \
+		ASSERT_EQ(KVM_EXIT_IOAPIC_EOI, irq_run(&self->vm, n, apic_take)); \
+		EXPECT_EQ(number, self->vm.cpu[n].run->eoi.vector);               \
+		EXPECT_EQ(0, irq_go_on(&self->vm, n));                            \
 	} while (0)
 
 TEST_F(irqfd, user_space_hears_of_the_end_of_a_level_triggered_interrupt)
@@ -545,7 +542,7 @@ TEST_F(irqfd, user_space_does_not_hear_of_the_end_of_others)
 	irq_signal(&self->vm, IRQ_TO(0), IRQ_LEVEL | 0x54);
 	TAKES_AND_TELLS(0, 0x54);
 	/* An end of nothing. */
-	EXPECT_EQ(0, irq_run(&self->vm, 0, irq_end));
+	EXPECT_EQ(0, end_interrupt(&self->vm, 0, variant->x2apic));
 }
 
 TEST_F(irqfd, the_end_of_an_interrupt_is_that_of_the_highest_one)
@@ -557,16 +554,16 @@ TEST_F(irqfd, the_end_of_an_interrupt_is_that_of_the_highest_one)
 	};
 
 	ASSERT_EQ(0, VM(KVM_SET_GSI_ROUTING, &r));
-	irq_block(&self->vm, 0)->eoi = 0;
+	irq_cpu(&self->vm, 0)->eoi = APIC_EOI_NONE;
 	irq_signal(&self->vm, IRQ_TO(0), IRQ_LEVEL | 0x51);
 	TAKEN(1, 0, 0x51);
 	irq_signal(&self->vm, IRQ_TO(0), IRQ_LEVEL | 0x91);
 	TAKEN(1, 0, 0x91);
-	irq_block(&self->vm, 0)->eoi = variant->x2apic ? 1 : 2;
-	ASSERT_EQ(KVM_EXIT_IOAPIC_EOI, irq_run(&self->vm, 0, irq_end));
+	irq_cpu(&self->vm, 0)->eoi = variant->x2apic ? APIC_EOI_X2APIC : APIC_EOI_XAPIC;
+	ASSERT_EQ(KVM_EXIT_IOAPIC_EOI, end_interrupt(&self->vm, 0, variant->x2apic));
 	EXPECT_EQ(0x91, self->vm.cpu[0].run->eoi.vector);
 	ASSERT_EQ(0, irq_go_on(&self->vm, 0));
-	ASSERT_EQ(KVM_EXIT_IOAPIC_EOI, irq_run(&self->vm, 0, irq_end));
+	ASSERT_EQ(KVM_EXIT_IOAPIC_EOI, end_interrupt(&self->vm, 0, variant->x2apic));
 	EXPECT_EQ(0x51, self->vm.cpu[0].run->eoi.vector);
 	ASSERT_EQ(0, irq_go_on(&self->vm, 0));
 }
@@ -575,12 +572,12 @@ TEST_F(irqfd, the_end_of_an_interrupt_is_that_of_the_highest_one)
 TEST_F(irqfd, an_interrupt_ends_where_it_was_taken)
 {
 	ROUTE(PIN, IRQ_TO(0), IRQ_LEVEL | LEVEL_VECTOR);
-	irq_block(&self->vm, 0)->eoi = 0;
+	irq_cpu(&self->vm, 0)->eoi = APIC_EOI_NONE;
 	irq_signal(&self->vm, IRQ_TO(0), IRQ_LEVEL | LEVEL_VECTOR);
 	TAKEN(1, 0, LEVEL_VECTOR);
-	irq_block(&self->vm, 0)->eoi = variant->x2apic ? 1 : 2;
+	irq_cpu(&self->vm, 0)->eoi = variant->x2apic ? APIC_EOI_X2APIC : APIC_EOI_XAPIC;
 	ROUTE(PIN, IRQ_TO(1), IRQ_LEVEL | LEVEL_VECTOR);
-	ASSERT_EQ(KVM_EXIT_IOAPIC_EOI, irq_run(&self->vm, 0, irq_end));
+	ASSERT_EQ(KVM_EXIT_IOAPIC_EOI, end_interrupt(&self->vm, 0, variant->x2apic));
 	EXPECT_EQ(LEVEL_VECTOR, self->vm.cpu[0].run->eoi.vector);
 	EXPECT_EQ(0, irq_go_on(&self->vm, 0));
 	irq_signal(&self->vm, IRQ_TO(1), IRQ_LEVEL | LEVEL_VECTOR);
@@ -609,7 +606,7 @@ TEST_F(irqfd, the_end_of_an_interrupt_can_be_an_eventfd)
 	for (unsigned int n = 1; n < 4; n++) {
 		KICK(self->fd);
 		EXPECT_EQ(0, left(self->resample));
-		while (irq_run(&self->vm, 0, irq_take))
+		while (irq_run(&self->vm, 0, apic_take))
 			ASSERT_EQ(KVM_EXIT_IOAPIC_EOI, self->vm.cpu[0].run->exit_reason);
 		EXPECT_EQ(n, irq_count(&self->vm, 0, LEVEL_VECTOR));
 		EXPECT_EQ(1, left(self->resample));
@@ -639,8 +636,8 @@ TEST_F(irqfd, a_running_vcpu_is_interrupted)
 
 	ROUTE(GSI, IRQ_TO(0), VECTOR);
 	ASSIGN(self->fd, GSI);
-	ASSERT_EQ(0, irq_spawn(&self->vm, 0, irq_spin, &thread));
-	while (!__atomic_load_n(&irq_block(&self->vm, 0)->spins, __ATOMIC_ACQUIRE))
+	ASSERT_EQ(0, irq_spawn(&self->vm, 0, apic_busy, &thread));
+	while (!irq_cpu(&self->vm, 0)->mail)
 		sched_yield();
 	exits = guest_stat_from(stats, "exits");
 	for (unsigned int n = 1; n <= rounds; n++) {
@@ -662,7 +659,7 @@ TEST_F(irqfd, a_halted_vcpu_is_woken)
 
 	ROUTE(GSI, IRQ_TO(1), VECTOR);
 	ASSIGN(self->fd, GSI);
-	ASSERT_EQ(0, irq_spawn(&self->vm, 1, irq_idle, &thread));
+	ASSERT_EQ(0, irq_spawn(&self->vm, 1, apic_idle, &thread));
 	for (unsigned int n = 1; n <= ROUNDS; n++) {
 		KICK(self->fd);
 		irq_await(&self->vm, 1, VECTOR, n);
@@ -677,8 +674,8 @@ TEST_F(irqfd, routes_and_eventfds_come_and_go_under_a_running_guest)
 	struct irq_routes none = {};
 	pthread_t threads[2];
 
-	ASSERT_EQ(0, irq_spawn(&self->vm, 0, irq_spin, &threads[0]));
-	ASSERT_EQ(0, irq_spawn(&self->vm, 1, irq_idle, &threads[1]));
+	ASSERT_EQ(0, irq_spawn(&self->vm, 0, apic_busy, &threads[0]));
+	ASSERT_EQ(0, irq_spawn(&self->vm, 1, apic_idle, &threads[1]));
 	for (unsigned int n = 1; n <= rounds; n++) {
 		uint64_t before = irq_count(&self->vm, n & 1, VECTOR);
 
@@ -743,13 +740,13 @@ TEST(the_irqchip_is_chosen_once_and_before_the_vcpus)
 	struct guest g;
 
 	ASSERT_EQ(0, guest_create_vm(&g));
-	FAILS(EINVAL, irq_split(g.vm, MAX_ROUTES + 1));
-	ASSERT_EQ(0, irq_split(g.vm, IRQ_PINS));
-	FAILS(EEXIST, irq_split(g.vm, IRQ_PINS));
+	FAILS(EINVAL, apic_enable_cap(g.vm, KVM_CAP_SPLIT_IRQCHIP, MAX_ROUTES + 1));
+	ASSERT_EQ(0, apic_enable_cap(g.vm, KVM_CAP_SPLIT_IRQCHIP, IRQ_PINS));
+	FAILS(EEXIST, apic_enable_cap(g.vm, KVM_CAP_SPLIT_IRQCHIP, IRQ_PINS));
 	FAILS(EEXIST, ioctl(g.vm, KVM_CREATE_IRQCHIP, 0));
 	guest_destroy(&g);
 	ASSERT_EQ(0, guest_create(&g, "\xf4", 1));
-	FAILS(EEXIST, irq_split(g.vm, IRQ_PINS));
+	FAILS(EEXIST, apic_enable_cap(g.vm, KVM_CAP_SPLIT_IRQCHIP, IRQ_PINS));
 	guest_destroy(&g);
 }
 

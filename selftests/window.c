@@ -333,25 +333,13 @@ FIXTURE_TEARDOWN(extint)
 	irq_destroy(&self->vm);
 }
 
-#define LVT0 0x350
-#define MASKED 0x10000
 #define EXTINT 0x700
-
-static int set_lvt0(struct guest *g, uint32_t value)
-{
-	struct kvm_lapic_state lapic;
-
-	if (ioctl(g->vcpu, KVM_GET_LAPIC, &lapic))
-		return -1;
-	memcpy(lapic.regs + LVT0, &value, 4);
-	return ioctl(g->vcpu, KVM_SET_LAPIC, &lapic);
-}
 
 TEST_F(extint, a_lapic_that_accepts_it_takes_it)
 {
 	struct guest *g = &self->vm.cpu[0];
 
-	ASSERT_EQ(0, set_lvt0(g, EXTINT));
+	ASSERT_EQ(0, apic_set_reg(g, APIC_LVT0, EXTINT));
 	FAILS(EINVAL, interrupt(g, 256));
 	ASSERT_EQ(0, interrupt(g, VECTOR));
 	FAILS(EEXIST, interrupt(g, VECTOR + 1));
@@ -367,12 +355,12 @@ TEST_F(extint, it_waits_for_a_lapic_that_does_not)
 {
 	struct guest *g = &self->vm.cpu[0];
 
-	ASSERT_EQ(0, set_lvt0(g, MASKED));
+	ASSERT_EQ(0, apic_set_reg(g, APIC_LVT0, APIC_LVT_MASKED));
 	ASSERT_EQ(0, interrupt(g, VECTOR));
 	ASSERT_TRUE(irq_take_all(&self->vm));
 	EXPECT_EQ(0, irq_count(&self->vm, 0, VECTOR));
 	FAILS(EEXIST, interrupt(g, VECTOR));
-	ASSERT_EQ(0, set_lvt0(g, EXTINT));
+	ASSERT_EQ(0, apic_set_reg(g, APIC_LVT0, EXTINT));
 	ASSERT_TRUE(irq_take_all(&self->vm));
 	EXPECT_EQ(1, irq_count(&self->vm, 0, VECTOR));
 }
@@ -382,8 +370,8 @@ TEST_F(extint, it_is_no_interrupt_of_the_lapics)
 	struct kvm_lapic_state lapic;
 	struct guest *g = &self->vm.cpu[0];
 
-	ASSERT_EQ(0, set_lvt0(g, EXTINT));
-	irq_block(&self->vm, 0)->eoi = 0;
+	ASSERT_EQ(0, apic_set_reg(g, APIC_LVT0, EXTINT));
+	irq_cpu(&self->vm, 0)->eoi = APIC_EOI_NONE;
 	ASSERT_EQ(0, interrupt(g, VECTOR));
 	ASSERT_TRUE(irq_take_all(&self->vm));
 	EXPECT_EQ(1, irq_count(&self->vm, 0, VECTOR));
@@ -400,11 +388,11 @@ TEST_F(extint, a_halted_vcpu_takes_it)
 {
 	struct guest *g = &self->vm.cpu[0];
 
-	ASSERT_EQ(0, set_lvt0(g, EXTINT));
+	ASSERT_EQ(0, apic_set_reg(g, APIC_LVT0, EXTINT));
 	ASSERT_EQ(0, interrupt(g, VECTOR));
 	irq_signal(&self->vm, IRQ_TO(0), IRQ_STOP);
-	irq_block(&self->vm, 0)->stop = 0;
-	irq_start(&self->vm, 0, irq_take);
+	irq_cpu(&self->vm, 0)->stop = 0;
+	irq_start(&self->vm, 0, apic_take);
 	ASSERT_EQ(0, irq_go_on(&self->vm, 0));
 	EXPECT_EQ(1, irq_count(&self->vm, 0, VECTOR));
 	EXPECT_EQ(1, irq_count(&self->vm, 0, IRQ_STOP));
@@ -414,12 +402,12 @@ TEST_F(extint, the_window_is_that_of_the_lapic)
 {
 	struct guest *g = &self->vm.cpu[0];
 
-	ASSERT_EQ(0, set_lvt0(g, MASKED));
+	ASSERT_EQ(0, apic_set_reg(g, APIC_LVT0, APIC_LVT_MASKED));
 	g->run->request_interrupt_window = 1;
-	ASSERT_EQ(0, irq_run(&self->vm, 0, irq_take)) TH_LOG("it takes none");
+	ASSERT_EQ(0, irq_run(&self->vm, 0, apic_take)) TH_LOG("it takes none");
 	EXPECT_EQ(0, g->run->ready_for_interrupt_injection);
-	ASSERT_EQ(0, set_lvt0(g, EXTINT));
-	ASSERT_EQ(KVM_EXIT_IRQ_WINDOW_OPEN, irq_run(&self->vm, 0, irq_take));
+	ASSERT_EQ(0, apic_set_reg(g, APIC_LVT0, EXTINT));
+	ASSERT_EQ(KVM_EXIT_IRQ_WINDOW_OPEN, irq_run(&self->vm, 0, apic_take));
 	EXPECT_EQ(1, g->run->ready_for_interrupt_injection);
 	g->run->request_interrupt_window = 0;
 	ASSERT_EQ(0, interrupt(g, VECTOR));
@@ -446,7 +434,7 @@ TEST_F(extint, an_nmi_reaches_a_vcpu_that_is_halted)
 	pthread_t thread;
 
 	ASSERT_EQ(0, ioctl(self->vm.cpu[0].vcpu, KVM_NMI, 0));
-	ASSERT_EQ(0, irq_spawn(&self->vm, 0, irq_idle, &thread));
+	ASSERT_EQ(0, irq_spawn(&self->vm, 0, apic_idle, &thread));
 	irq_await(&self->vm, 0, 2, 1);
 	EXPECT_EQ(KVM_EXIT_IO, irq_join(&self->vm, 0, thread));
 	EXPECT_EQ(1, irq_count(&self->vm, 0, 2));
