@@ -115,6 +115,21 @@ bool df_arch_has_irqchip(const struct df_vm *vm);
  */
 int df_arch_msi(struct df_vm *vm, const struct msi_msg *msi);
 
+/**
+ * df_arch_irq_bypass() - let the IOMMU deliver a device's interrupt to a VM
+ * @vm: the VM, its df_irq.lock held
+ * @host_irq: the interrupt, as the host numbers it
+ * @msi: what it is to the VM, or NULL: the host gets it again
+ *
+ * A message that is not for exactly one vCPU, or that has no edge, is the
+ * host's too. Who it is for is asked here, once, as KVM does it: a guest that
+ * gives its CPUs other IDs has to write the message again.
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, -EBUSY if KVM has what wakes vCPUs, or what the interrupt's driver says.
+ */
+int df_arch_irq_bypass(struct df_vm *vm, unsigned int host_irq, const struct msi_msg *msi);
+
 /** df_arch_msi_valid() - is it of a form that this VM can have? */
 bool df_arch_msi_valid(const struct df_vm *vm, const struct msi_msg *msi);
 

@@ -2,15 +2,20 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/errno.h>
-#include <linux/kvm_host.h>
+#include <linux/interrupt.h>
 #include <linux/ioport.h>
+#include <linux/irqbypass.h>
+#include <linux/kvm_host.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/perf_event.h>
 #include <linux/reboot.h>
 #include <linux/suspend.h>
 #include <linux/timekeeping.h>
 #include <asm/gsseg.h>
+#include <asm/irq.h>
+#include <asm/irq_remapping.h>
 #include <asm/mce.h>
 #include <asm/perf_event.h>
 #include <asm/ptrace.h>
@@ -189,6 +194,142 @@ static int on_shutdown(struct notifier_block *nb, unsigned long event, void *dat
 static struct notifier_block shutdown_notifier = {
 	.notifier_call = on_shutdown,
 };
+
+/* ---- interrupts that an IOMMU posts to vCPUs ------------------------------------------- */
+
+/* Later kernels have the wake-up handler for KVM alone, and with it all of this. */
+#if IS_ENABLED(CONFIG_KVM) && !defined(EXPORT_SYMBOL_FOR_KVM)
+
+/*
+ * The manager may be a module, and we load without it: no driver that could
+ * raise an interrupt does. While a consumer is registered it stays.
+ */
+int df_host_bypass_register(struct irq_bypass_consumer *consumer, struct eventfd_ctx *eventfd)
+{
+	typeof(&irq_bypass_register_consumer) register_consumer;
+	int err;
+
+	if (!irq_remapping_cap(IRQ_POSTING_CAP))
+		return -EOPNOTSUPP;
+	register_consumer = symbol_get(irq_bypass_register_consumer);
+	if (!register_consumer)
+		return -ENODEV;
+	consumer->token = eventfd;
+	err = register_consumer(consumer);
+	symbol_put(irq_bypass_register_consumer);
+	return err;
+}
+
+void df_host_bypass_unregister(struct irq_bypass_consumer *consumer)
+{
+	typeof(&irq_bypass_unregister_consumer) unregister_consumer;
+
+	unregister_consumer = symbol_get(irq_bypass_unregister_consumer);
+	if (WARN_ON_ONCE(!unregister_consumer))
+		return;
+	unregister_consumer(consumer);
+	symbol_put(irq_bypass_unregister_consumer);
+}
+
+/* It would set the handler, and clear it again even if it finds that it cannot run. */
+static int on_module(struct notifier_block *nb, unsigned long event, void *data)
+{
+	const struct module *module = data;
+
+	if (event != MODULE_STATE_COMING || strcmp(module->name, "kvm_intel"))
+		return NOTIFY_DONE;
+	pr_info("kvm_intel is not let in while devices post interrupts to VMs\n");
+	return notifier_from_errno(-EBUSY);
+}
+
+static struct notifier_block module_notifier = {
+	.notifier_call = on_module,
+};
+
+static DEFINE_MUTEX(post_lock);
+static unsigned int post_users;
+
+/* kvm_intel needs kvm: if that is not there now, the notifier hears of both. */
+static int take_handler(void (*wake)(void))
+{
+	int err;
+
+	err = register_module_notifier(&module_notifier);
+	if (err)
+		return err;
+	if (symbol_get(kvm_init)) {
+		symbol_put(kvm_init);
+		unregister_module_notifier(&module_notifier);
+		return -EBUSY;
+	}
+	kvm_set_posted_intr_wakeup_handler(wake);
+	return 0;
+}
+
+int df_host_post_get(void (*wake)(void))
+{
+	int err = 0;
+
+	guard(mutex)(&post_lock);
+	if (!post_users)
+		err = take_handler(wake);
+	if (!err)
+		post_users++;
+	return err;
+}
+
+void df_host_post_put(void)
+{
+	guard(mutex)(&post_lock);
+	if (--post_users)
+		return;
+	kvm_set_posted_intr_wakeup_handler(NULL);
+	unregister_module_notifier(&module_notifier);
+}
+
+int df_host_post(unsigned int host_irq, phys_addr_t descriptor, u8 vector)
+{
+	struct vcpu_data data = { .pi_desc_addr = descriptor, .vector = vector };
+
+	return irq_set_vcpu_affinity(host_irq, &data);
+}
+
+int df_host_post_end(unsigned int host_irq)
+{
+	return irq_set_vcpu_affinity(host_irq, NULL);
+}
+
+#else
+
+int df_host_bypass_register(struct irq_bypass_consumer *consumer, struct eventfd_ctx *eventfd)
+{
+	return -EOPNOTSUPP;
+}
+
+void df_host_bypass_unregister(struct irq_bypass_consumer *consumer)
+{
+}
+
+int df_host_post_get(void (*wake)(void))
+{
+	return -EBUSY;
+}
+
+void df_host_post_put(void)
+{
+}
+
+int df_host_post(unsigned int host_irq, phys_addr_t descriptor, u8 vector)
+{
+	return -EOPNOTSUPP;
+}
+
+int df_host_post_end(unsigned int host_irq)
+{
+	return -EOPNOTSUPP;
+}
+
+#endif
 
 int df_host_init(void)
 {

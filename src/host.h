@@ -12,6 +12,8 @@
 #include <asm/cpufeature.h>
 #include <asm/nospec-branch.h>
 
+struct eventfd_ctx;
+struct irq_bypass_consumer;
 struct mm_struct;
 
 /**
@@ -137,6 +139,43 @@ int df_host_device_page(struct mm_struct *mm, unsigned long address, bool write,
  * of different moments.
  */
 bool df_host_time(u64 *tsc, u64 *real);
+
+/**
+ * df_host_bypass_register() - let drivers of the host's devices find an irqfd
+ * @consumer: called back for each driver that signals the eventfd; its callbacks filled in
+ * @eventfd: by which they find each other
+ *
+ * Context: Process context, may sleep; calls back.
+ * Return: 0, -EOPNOTSUPP if no IOMMU can post interrupts to vCPUs, or this kernel
+ * keeps what it takes to KVM; -ENODEV if there are no such drivers; or as the callback.
+ */
+int df_host_bypass_register(struct irq_bypass_consumer *consumer, struct eventfd_ctx *eventfd);
+void df_host_bypass_unregister(struct irq_bypass_consumer *consumer);
+
+/**
+ * df_host_post_get() - interrupts are about to be posted to vCPUs
+ * @wake: called on a CPU that POSTED_INTR_WAKEUP_VECTOR comes to; always the same
+ *
+ * The kernel has one such handler, and kvm_intel takes it without asking. It is
+ * ours if KVM is not there, and kvm_intel is not let in until df_host_post_put().
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, or -EBUSY if KVM is there.
+ */
+int df_host_post_get(void (*wake)(void));
+void df_host_post_put(void);
+
+/**
+ * df_host_post() - an interrupt is posted from now on
+ * @host_irq: the interrupt
+ * @descriptor: of the vCPU; there until df_host_post_end()
+ * @vector: of the vCPU's
+ *
+ * Context: Process context.
+ * Return: 0 or a negative errno.
+ */
+int df_host_post(unsigned int host_irq, phys_addr_t descriptor, u8 vector);
+int df_host_post_end(unsigned int host_irq);
 
 /** df_host_init() - once, at load. 0 or a negative errno. */
 int df_host_init(void);

@@ -8,6 +8,7 @@
 #include <linux/string.h>
 
 #include "arch.h"
+#include "bypass.h"
 #include "ioeventfd.h"
 #include "irq.h"
 #include "irqfd.h"
@@ -21,6 +22,7 @@ void df_irq_init(struct df_irq *irq)
 	spin_lock_init(&irq->irqfd_lock);
 	INIT_LIST_HEAD(&irq->irqfds);
 	INIT_LIST_HEAD(&irq->resampled);
+	INIT_LIST_HEAD(&irq->bypassed);
 }
 
 void df_irq_release(struct df_vm *vm)
@@ -119,6 +121,7 @@ void df_irq_rerouted(struct df_vm *vm, const struct df_routes *old)
 
 	if (any_end_differs(irq, old, new))
 		df_arch_eoi_changed(vm);
+	df_bypass_rerouted(vm, old);
 	if (!old)
 		return;
 	/* Whoever masks a device's message by this counts on that none comes later. */

@@ -17,10 +17,11 @@ struct df_vm;
 
 /**
  * struct df_irq - a VM's routes, irqfds and ioeventfds
- * @lock: guards changes of the next three; read them under RCU
+ * @lock: guards @bypassed, and changes of the next three; read them under RCU
  * @routes: what a GSI means, or NULL
  * @resampled: irqfds that hear of the end of their interrupt
  * @ioeventfds: of ports and of memory addresses, or NULL
+ * @bypassed: irqfds whose interrupts are a device's of the host
  * @irqfd_lock: guards @irqfds; taken under the wait-queue lock of an eventfd
  * @irqfds: all of them, but those that are being shut down
  * @had_irqfds: some may be being shut down
@@ -31,6 +32,7 @@ struct df_irq {
 	struct df_routes __rcu *routes;
 	struct list_head resampled;
 	struct df_ioeventfds __rcu *ioeventfds[2];
+	struct list_head bypassed;
 	spinlock_t irqfd_lock;
 	struct list_head irqfds;
 	bool had_irqfds;

@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 
 #include "arch.h"
+#include "bypass.h"
 #include "irqfd.h"
 #include "routing.h"
 #include "vm.h"
@@ -37,6 +38,8 @@ static void shut_down(struct work_struct *work)
 	struct df_irqfd *irqfd = container_of(work, struct df_irqfd, shut_down);
 	u64 count;
 
+	/* First: what a device raises from now on still comes, by the eventfd. */
+	df_bypass_remove(irqfd);
 	/* Takes the lock that wake() is called under: none runs, and none will. */
 	eventfd_ctx_remove_wait_queue(irqfd->eventfd, &irqfd->wait, &count);
 	if (irqfd->resamplefd)
@@ -163,10 +166,13 @@ static int assign(struct df_vm *vm, const struct kvm_irqfd *args)
 		}
 	}
 	irqfd->eventfd = eventfd_ctx_fileget(file);
+	/* First: once it is attached, others may take it away. */
+	df_bypass_add(irqfd);
 	err = attach(irqfd, file);
 	if (!err)
 		return 0;
 
+	df_bypass_remove(irqfd);
 	eventfd_ctx_put(irqfd->eventfd);
 	if (irqfd->resamplefd)
 		eventfd_ctx_put(irqfd->resamplefd);

@@ -5,6 +5,7 @@
 #ifndef DF_IRQFD_H
 #define DF_IRQFD_H
 
+#include <linux/irqbypass.h>
 #include <linux/list.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -23,6 +24,9 @@ struct kvm_irqfd;
  * @wait: on @eventfd, from its signal straight to the vCPU
  * @all: in df_irq.irqfds; empty: it is being shut down
  * @resampled: in df_irq.resampled, if there is a @resamplefd
+ * @consumer: by which a driver of the host finds it, if @found
+ * @bypassed: in df_irq.bypassed, while such a driver has it; then
+ * @host_irq: the interrupt that it is
  * @shut_down: takes it away; an eventfd that is closed cannot do so itself
  */
 struct df_irqfd {
@@ -33,6 +37,10 @@ struct df_irqfd {
 	wait_queue_entry_t wait;
 	struct list_head all;
 	struct list_head resampled;
+	struct irq_bypass_consumer consumer;
+	bool found;
+	struct list_head bypassed;
+	unsigned int host_irq;
 	struct work_struct shut_down;
 };
 

@@ -6,6 +6,7 @@
 #include <asm/processor-flags.h>
 #include <asm/vmx.h>
 
+#include "apic/bypass.h"
 #include "apic/lapic.h"
 #include "apic/posted.h"
 #include "apic/timer.h"
@@ -102,6 +103,8 @@ void halt_wait(struct df_vcpu *vcpu)
 	prepare_to_rcuwait(&arch->wait);
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE);
+		if (unlikely(READ_ONCE(vcpu->vm->arch.bypass)))
+			bypass_wait(arch);
 		if (is_over(arch)) {
 			run_again(arch);
 			break;
@@ -110,6 +113,7 @@ void halt_wait(struct df_vcpu *vcpu)
 			break;
 		sleep(arch);
 	}
+	bypass_wait_end(arch);
 	finish_rcuwait(&arch->wait);
 }
 

@@ -15,6 +15,7 @@
 #include <asm/cpufeature.h>
 #include <asm/processor.h>
 
+#include "apic/bypass.h"
 #include "apic/mode.h"
 #include "apic/timer.h"
 #include "arch.h"
@@ -122,6 +123,7 @@ static int forget_cpu(unsigned int cpu)
 {
 	cpumask_clear_cpu(cpu, &tested_cpus);
 	vmx_cpu_offline();
+	bypass_cpu_offline();
 	return 0;
 }
 
@@ -164,6 +166,7 @@ int df_arch_init(struct dentry *debugfs)
 	vmcs_resolve_controls(&host_caps);
 	msr_init();
 	apic_mode_init();
+	bypass_init();
 	timer_init();
 	err = state_init();
 	if (!err)

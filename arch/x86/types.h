@@ -17,6 +17,7 @@
 #include "emulate/access.h"
 #include "ept.h"
 
+struct bypass_cpu;
 struct df_vcpu;
 struct eventfd_ctx;
 struct lapic_page;
@@ -39,6 +40,7 @@ enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF
  * @boot_cpu: the ID of the one that runs after a reset; as @irqchip
  * @max_vcpu_id: one more than the largest that may be; as @irqchip
  * @bus_cycle_ns: of the APIC timer; as @irqchip
+ * @bypass: VT-d posts to vCPUs, or has done so; df_irq.lock
  * @apic_page: what backs the xAPIC's page, or NULL until one is used; df_vm.lock
  * @user_msrs: reasons (KVM_MSR_EXIT_REASON_*) to ask user space about an MSR; df_vm.lock
  * @msr_filter: KVM_X86_SET_MSR_FILTER's, or NULL; RCU, and df_vm.lock
@@ -60,6 +62,7 @@ struct df_vm_arch {
 	u32 boot_cpu;
 	u32 max_vcpu_id;
 	u64 bus_cycle_ns;
+	bool bypass;
 	void *apic_page;
 	u64 user_msrs;
 	struct msr_filter __rcu *msr_filter;
@@ -168,6 +171,8 @@ enum { DF_OUTSIDE, DF_IN_GUEST, DF_KICKED };
  * @errors: what ESR will read, when it is written next
  * @eoi_exits: vectors whose EOI somebody waits for
  * @to_wake: vCPUs that this one has sent something, and that may be waiting
+ * @waits_on: the CPU whose notifications wake the vCPU, or NULL
+ * @waiting: on its list
  */
 struct df_lapic {
 	struct lapic_page *page;
@@ -180,6 +185,8 @@ struct df_lapic {
 	u32 errors;
 	u64 eoi_exits[4];
 	u64 to_wake;
+	struct bypass_cpu *waits_on;
+	struct list_head waiting;
 };
 
 struct df_vcpu_arch {

@@ -11,6 +11,7 @@
 #include <asm/fpu/types.h>
 #include <asm/msr-index.h>
 
+#include "apic/bypass.h"
 #include "apic/lapic.h"
 #include "apic/timer.h"
 #include "arch.h"
@@ -54,6 +55,7 @@ int df_arch_vm_init(struct df_vm *vm)
 
 void df_arch_vm_destroy(struct df_vm *vm)
 {
+	bypass_vm_destroy(vm);
 	mapping_destroy(vm);
 	msr_filter_free(rcu_dereference_protected(vm->arch.msr_filter, true));
 	free_page((unsigned long)vm->arch.apic_page);

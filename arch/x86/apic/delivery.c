@@ -311,6 +311,28 @@ int df_arch_msi_vector(const struct df_vcpu *vcpu, const struct msi_msg *msi)
 	return is_target(vcpu, NULL, &irq) ? irq.vector : -ENOENT;
 }
 
+struct df_vcpu *delivery_single(const struct df_vm *vm, const struct msi_msg *msi)
+{
+	struct irq irq = message_irq(vm, msi);
+	struct df_vcpu *single = NULL;
+
+	if ((irq.mode != APIC_DM_FIXED && irq.mode != APIC_DM_LOWEST) || irq.level ||
+	    irq.vector < LAPIC_FIRST_VECTOR)
+		return NULL;
+	for (unsigned int n = 0; n < DF_MAX_VCPUS; n++) {
+		struct df_vcpu *target = df_vm_vcpu(vm, n);
+
+		if (!target)
+			break;
+		if (!is_target(target, NULL, &irq))
+			continue;
+		if (single || !(lapic_get(&target->arch, APIC_SPIV) & APIC_SPIV_APIC_ENABLED))
+			return NULL;
+		single = target;
+	}
+	return single;
+}
+
 /* ---- in the inner ring ------------------------------------------------------------------ */
 
 int delivery_icr_inner(struct df_vcpu *vcpu, u32 dest, u32 icr)

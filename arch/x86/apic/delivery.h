@@ -9,6 +9,7 @@
 
 struct df_vcpu;
 struct df_vm;
+struct msi_msg;
 
 /**
  * delivery_icr() - a vCPU's write to its ICR
@@ -60,6 +61,15 @@ int delivery_to_set_inner(struct df_vcpu *vcpu, const struct delivery_set *set, 
 
 /** delivery_find() - the vCPU with an APIC ID, or NULL. */
 struct df_vcpu *delivery_find(const struct df_vm *vm, u32 apic_id);
+
+/**
+ * delivery_single() - the vCPU that a message can be posted to without us
+ *
+ * Context: Any.
+ * Return: the only one that it is for, or NULL: there are others or none, or it
+ * is no edge, or no vector.
+ */
+struct df_vcpu *delivery_single(const struct df_vm *vm, const struct msi_msg *msi);
 
 /** delivery_find_ends() - which EOIs somebody waits for. Context: The vCPU's thread. */
 void delivery_find_ends(struct df_vcpu *vcpu);

@@ -25,11 +25,20 @@ void posted_clear(struct df_vcpu_arch *arch)
 		xchg(&pi->pir64[i], 0);
 }
 
-void posted_on_cpu(struct df_vcpu_arch *arch)
+void posted_notify_by(struct df_vcpu_arch *arch, u8 vector, int cpu)
 {
-	u32 id = cpu_physical_id(smp_processor_id());
+	struct pi_desc *pi = &arch->lapic.page->pi;
+	u32 id = cpu_physical_id(cpu);
+	struct pi_desc new;
+	u64 old;
 
-	WRITE_ONCE(arch->lapic.page->pi.ndst, x2apic_mode ? id : id << 8);
+	old = READ_ONCE(pi->control);
+	do {
+		/* ON, which anybody may set meanwhile, is in the same 64 bits. */
+		new.control = old;
+		new.nv = vector;
+		new.ndst = x2apic_mode ? id : id << 8;
+	} while (!try_cmpxchg64(&pi->control, &old, new.control));
 }
 
 /*

@@ -20,6 +20,8 @@
 #ifndef DF_POSTED_H
 #define DF_POSTED_H
 
+#include <linux/smp.h>
+#include <asm/irq_vectors.h>
 #include <asm/posted_intr.h>
 
 #include "apic/lapic.h"
@@ -32,8 +34,20 @@ void posted_init(struct df_vcpu_arch *arch);
 /** posted_clear() - forget what is on its way. Context: The vCPU's thread. */
 void posted_clear(struct df_vcpu_arch *arch);
 
-/** posted_on_cpu() - the vCPU is on this CPU now: where VT-d would send its notification. */
-void posted_on_cpu(struct df_vcpu_arch *arch);
+/**
+ * posted_notify_by() - what VT-d sends with the next interrupt, and to which CPU
+ *
+ * A full barrier: what it posted before is seen behind it. See bypass.h.
+ *
+ * Context: The vCPU's thread.
+ */
+void posted_notify_by(struct df_vcpu_arch *arch, u8 vector, int cpu);
+
+/** posted_on_cpu() - the vCPU is on this CPU now. Context: As above, preemption off. */
+static inline void posted_on_cpu(struct df_vcpu_arch *arch)
+{
+	posted_notify_by(arch, POSTED_INTR_VECTOR, smp_processor_id());
+}
 
 /**
  * posted_send() - an interrupt for a vCPU

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/io.h>
+#include <linux/list.h>
+#include <linux/msi.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
+#include <linux/smp.h>
+#include <linux/spinlock.h>
+#include <asm/apicdef.h>
+#include <asm/irq_vectors.h>
+
+#include "apic/bypass.h"
+#include "apic/delivery.h"
+#include "apic/posted.h"
+#include "arch.h"
+#include "host.h"
+#include "vcpu.h"
+#include "vm.h"
+
+/**
+ * struct bypass_cpu - who is woken by a notification on a CPU
+ * @lock: guards @waiting; taken by the handler, and from other CPUs
+ * @waiting: vCPUs, by df_lapic.waiting
+ */
+struct bypass_cpu {
+	raw_spinlock_t lock;
+	struct list_head waiting;
+};
+
+static DEFINE_PER_CPU(struct bypass_cpu, bypass_cpu);
+
+void bypass_init(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		raw_spin_lock_init(&per_cpu(bypass_cpu.lock, cpu));
+		INIT_LIST_HEAD(&per_cpu(bypass_cpu.waiting, cpu));
+	}
+}
+
+/* ---- vCPUs that wait ------------------------------------------------------------------ */
+
+/* Of whom the notification tells: of anybody here. Interrupts are off. */
+static void wake_posted(void)
+{
+	struct bypass_cpu *here = this_cpu_ptr(&bypass_cpu);
+	struct df_vcpu_arch *arch;
+
+	guard(raw_spinlock)(&here->lock);
+	list_for_each_entry(arch, &here->waiting, lapic.waiting)
+		if (posted_pending(arch))
+			posted_wake(arch);
+}
+
+/* Its threads are elsewhere by now, or go there when they are woken. */
+void bypass_cpu_offline(void)
+{
+	struct bypass_cpu *here = this_cpu_ptr(&bypass_cpu);
+	struct df_vcpu_arch *arch;
+
+	guard(raw_spinlock_irqsave)(&here->lock);
+	list_for_each_entry(arch, &here->waiting, lapic.waiting)
+		posted_wake(arch);
+}
+
+static void leave(struct df_vcpu_arch *arch)
+{
+	guard(raw_spinlock_irqsave)(&arch->lapic.waits_on->lock);
+	list_del(&arch->lapic.waiting);
+}
+
+/*
+ * On the list before the descriptor says so: whoever is notified by it finds the
+ * vCPU there. One whose handler has run between leave() and here has set ON
+ * before, and that is still to be looked at.
+ */
+void bypass_wait(struct df_vcpu_arch *arch)
+{
+	struct bypass_cpu *here;
+
+	guard(preempt)();
+	here = this_cpu_ptr(&bypass_cpu);
+	if (arch->lapic.waits_on == here)
+		return;
+	if (arch->lapic.waits_on)
+		leave(arch);
+	arch->lapic.waits_on = here;
+	scoped_guard(raw_spinlock_irqsave, &here->lock)
+		list_add(&arch->lapic.waiting, &here->waiting);
+	posted_notify_by(arch, POSTED_INTR_WAKEUP_VECTOR, smp_processor_id());
+}
+
+/*
+ * Back to the CPU that the VMCS is on: the vCPU may go on there, and then nobody
+ * writes NDST. If it goes on elsewhere, posted_on_cpu() does.
+ */
+void bypass_wait_end(struct df_vcpu_arch *arch)
+{
+	int cpu = READ_ONCE(arch->cpu);
+
+	if (likely(!arch->lapic.waits_on))
+		return;
+	leave(arch);
+	arch->lapic.waits_on = NULL;
+	posted_notify_by(arch, POSTED_INTR_VECTOR, cpu >= 0 ? cpu : raw_smp_processor_id());
+}
+
+/* ---- devices ----------------------------------------------------------------------------- */
+
+/*
+ * A vCPU that has looked at @bypass too early waits without being on a list: it
+ * is woken to look again, and at ON, which may have been set since. The barrier
+ * between the two is rcuwait_wake_up()'s, and pairs with that of halt_wait().
+ */
+static int begin(struct df_vm *vm)
+{
+	int err;
+
+	lockdep_assert_held(&vm->irq.lock);
+	if (vm->arch.bypass)
+		return 0;
+	err = df_host_post_get(wake_posted);
+	if (err)
+		return err;
+	WRITE_ONCE(vm->arch.bypass, true);
+	for (unsigned int n = 0; n < DF_MAX_VCPUS; n++) {
+		struct df_vcpu *vcpu = df_vm_vcpu(vm, n);
+
+		if (!vcpu)
+			break;
+		posted_wake(&vcpu->arch);
+	}
+	return 0;
+}
+
+void bypass_vm_destroy(struct df_vm *vm)
+{
+	if (vm->arch.bypass)
+		df_host_post_put();
+}
+
+int df_arch_irq_bypass(struct df_vm *vm, unsigned int host_irq, const struct msi_msg *msi)
+{
+	struct df_vcpu *target = msi ? delivery_single(vm, msi) : NULL;
+	int err;
+
+	if (!target)
+		return df_host_post_end(host_irq);
+	err = begin(vm);
+	if (err)
+		return err;
+	return df_host_post(host_irq, virt_to_phys(&target->arch.lapic.page->pi),
+			    msi->data & APIC_VECTOR_MASK);
+}
