@@ -206,7 +206,7 @@ static struct notifier_block shutdown_notifier = {
  */
 int df_host_bypass_register(struct irq_bypass_consumer *consumer, struct eventfd_ctx *eventfd)
 {
-	typeof(&irq_bypass_register_consumer) register_consumer;
+	int (*register_consumer)(struct irq_bypass_consumer *consumer);
 	int err;
 
 	if (!irq_remapping_cap(IRQ_POSTING_CAP))
@@ -222,7 +222,7 @@ int df_host_bypass_register(struct irq_bypass_consumer *consumer, struct eventfd
 
 void df_host_bypass_unregister(struct irq_bypass_consumer *consumer)
 {
-	typeof(&irq_bypass_unregister_consumer) unregister_consumer;
+	void (*unregister_consumer)(struct irq_bypass_consumer *consumer);
 
 	unregister_consumer = symbol_get(irq_bypass_unregister_consumer);
 	if (WARN_ON_ONCE(!unregister_consumer))

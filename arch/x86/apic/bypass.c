@@ -47,10 +47,11 @@ static void wake_posted(void)
 	struct bypass_cpu *here = this_cpu_ptr(&bypass_cpu);
 	struct df_vcpu_arch *arch;
 
-	guard(raw_spinlock)(&here->lock);
+	raw_spin_lock(&here->lock);
 	list_for_each_entry(arch, &here->waiting, lapic.waiting)
 		if (posted_pending(arch))
 			posted_wake(arch);
+	raw_spin_unlock(&here->lock);
 }
 
 /* Its threads are elsewhere by now, or go there when they are woken. */
@@ -59,15 +60,19 @@ void bypass_cpu_offline(void)
 	struct bypass_cpu *here = this_cpu_ptr(&bypass_cpu);
 	struct df_vcpu_arch *arch;
 
-	guard(raw_spinlock_irqsave)(&here->lock);
+	raw_spin_lock_irq(&here->lock);
 	list_for_each_entry(arch, &here->waiting, lapic.waiting)
 		posted_wake(arch);
+	raw_spin_unlock_irq(&here->lock);
 }
 
 static void leave(struct df_vcpu_arch *arch)
 {
-	guard(raw_spinlock_irqsave)(&arch->lapic.waits_on->lock);
+	struct bypass_cpu *there = arch->lapic.waits_on;
+
+	raw_spin_lock_irq(&there->lock);
 	list_del(&arch->lapic.waiting);
+	raw_spin_unlock_irq(&there->lock);
 }
 
 /*
@@ -86,8 +91,9 @@ void bypass_wait(struct df_vcpu_arch *arch)
 	if (arch->lapic.waits_on)
 		leave(arch);
 	arch->lapic.waits_on = here;
-	scoped_guard(raw_spinlock_irqsave, &here->lock)
-		list_add(&arch->lapic.waiting, &here->waiting);
+	raw_spin_lock_irq(&here->lock);
+	list_add(&arch->lapic.waiting, &here->waiting);
+	raw_spin_unlock_irq(&here->lock);
 	posted_notify_by(arch, POSTED_INTR_WAKEUP_VECTOR, smp_processor_id());
 }
 
