@@ -259,7 +259,7 @@ int delivery_to_set(struct df_vcpu *vcpu, const struct delivery_set *set, u32 ic
 	irq.set = set;
 	taken = deliver_by(vcpu->vm, vcpu, &irq, accept);
 	vcpu->arch.lapic.to_wake |= irq.wake;
-	return max(taken, 0);
+	return taken;
 }
 
 /* A message has a destination of 8 bits, and of 32 where user space said so. */
@@ -357,7 +357,7 @@ int delivery_to_set_inner(struct df_vcpu *vcpu, const struct delivery_set *set, 
 	irq.set = set;
 	taken = deliver_by(vcpu->vm, vcpu, &irq, accept_vector);
 	vcpu->arch.lapic.to_wake |= irq.wake;
-	return max(taken, 0);
+	return taken;
 }
 
 /* ---- EOI ----------------------------------------------------------------------------------- */
