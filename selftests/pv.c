@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a guest is offered that knows of KVM, beside the time (clock.c): features,
- * MSRs, hypercalls.
+ * What a guest is offered that knows of KVM, beside the time (clock.c) and IPIs
+ * (hypercalls.c).
  *
  * In a test host with --with dragonfly, or --with kvm and KVM_DEVICE=/dev/kvm.
  */
@@ -134,63 +134,6 @@ TEST_F(pv, hypercalls_are_the_kernels_only)
 			  hypercall(&self->vm, GP, (uint64_t[5]){ list[i], 7, 0, 0, 0x41 }));
 	}
 	EXPECT_EQ(0, irq_count(&self->vm, 0, 0x41));
-}
-
-TEST_F(pv, one_call_interrupts_many)
-{
-	CALL(3, KVM_HC_SEND_IPI, 7, 0, 0, 0x41);
-	TAKEN(1, 1, 1, 0x41);
-	CALL(1, KVM_HC_SEND_IPI, 2, 0, 0, 0x42);
-	TAKEN(0, 1, 0, 0x42);
-	/* Bit 0 is the ID that is named. */
-	CALL(2, KVM_HC_SEND_IPI, 0xf, 0, 1, 0x43);
-	TAKEN(0, 1, 1, 0x43);
-	CALL(0, KVM_HC_SEND_IPI, 0, 0, 0, 0x44);
-	CALL(0, KVM_HC_SEND_IPI, ~7UL, ~0UL, 0, 0x44);
-	CALL(0, KVM_HC_SEND_IPI, ~0UL, ~0UL, 3, 0x44);
-	CALL(0, KVM_HC_SEND_IPI, ~0UL, ~0UL, 0x7fffffff, 0x44);
-	TAKEN(0, 0, 0, 0x44);
-	CALL(3, KVM_HC_SEND_IPI, ~0UL, ~0UL, 0, 0x45);
-	TAKEN(1, 1, 1, 0x45);
-}
-
-TEST_F(pv, one_call_can_be_an_nmi_to_many)
-{
-	CALL(2, KVM_HC_SEND_IPI, 6, 0, 0, APIC_DM_NMI);
-	TAKEN(0, 1, 1, 2);
-}
-
-TEST_F(pv, destinations_are_those_of_the_mask)
-{
-	CALL(-KVM_EINVAL, KVM_HC_SEND_IPI, 7, 0, 0, 0x41 | 1 << 18);
-	CALL(-KVM_EINVAL, KVM_HC_SEND_IPI, 7, 0, 0, 0x41 | 3 << 18);
-	CALL(-KVM_EINVAL, KVM_HC_SEND_IPI, 7, 0, 0, 0x41 | 1 << 11);
-	TAKEN(0, 0, 0, 0x41);
-}
-
-TEST_F(pv, a_kick_wakes_one_that_takes_no_interrupt)
-{
-	/* A kick that comes first is not lost. */
-	CALL(0, KVM_HC_KICK_CPU, 0, 1, 0, 0);
-	ASSERT_EQ(0, irq_run(&self->vm, 1, apic_halt_closed));
-	/* Nobody's is no error. */
-	CALL(0, KVM_HC_KICK_CPU, 0, 77, 0, 0);
-}
-
-TEST_F(pv, a_kick_wakes_one_that_is_halted)
-{
-	pthread_t thread;
-	void *reason;
-
-	for (int again = 0; again < 100; again++) {
-		irq_start(&self->vm, 1, apic_halt_closed);
-		ASSERT_EQ(0, pthread_create(&thread, NULL, irq_thread, &self->vm.cpu[1]));
-		if (again & 1)
-			usleep(1000);
-		CALL(0, KVM_HC_KICK_CPU, 0, 1, 0, 0);
-		pthread_join(thread, &reason);
-		EXPECT_EQ(KVM_EXIT_IO, (intptr_t)reason);
-	}
 }
 
 /* What KVM_FEATURE_MSI_EXT_DEST_ID promises is, for the device, the upper half's use. */
