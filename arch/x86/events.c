@@ -8,6 +8,7 @@
 #include "events.h"
 #include "run.h"
 #include "vcpu.h"
+#include "vm.h"
 #include "vmx/operation.h"
 
 #define INTR_TYPE_SHIFT		8
@@ -176,6 +177,9 @@ int events_queue_interrupt(struct df_vcpu *vcpu, u32 vector)
 
 	if (vector >= KVM_NR_INTERRUPTS)
 		return -EINVAL;
+	/* As if there were a PIC, which has LINT0. */
+	if (lapic_is_here(arch) && !vcpu->vm->arch.split)
+		return -ENXIO;
 	if (lapic_is_here(arch) && arch->interrupt_pending)
 		return -EEXIST;
 	arch->interrupt_vector = vector;

@@ -98,7 +98,7 @@ u32 df_arch_max_vcpu_id(const struct df_vm *vm)
 }
 
 /* The pins are of user space's IOAPIC: it hears of their EOIs. */
-static int create_irqchip(struct df_vm *vm, u32 pins, int has_vcpus)
+static int create_irqchip(struct df_vm *vm, bool split, u32 pins, int has_vcpus)
 {
 	guard(rwsem_write)(&vm->memory_lock);
 	guard(mutex)(&vm->lock);
@@ -109,6 +109,7 @@ static int create_irqchip(struct df_vm *vm, u32 pins, int has_vcpus)
 	if (df_memory_slot(vm, APIC_GFN))
 		return -EEXIST;
 	vm->irq.pins = pins;
+	vm->arch.split = split;
 	WRITE_ONCE(vm->arch.irqchip, true);
 	return 0;
 }
@@ -175,7 +176,7 @@ int df_arch_enable_cap(struct df_vm *vm, const struct kvm_enable_cap *cap)
 	case KVM_CAP_SPLIT_IRQCHIP:
 		if (cap->args[0] > DF_MAX_ROUTES)
 			return -EINVAL;
-		return create_irqchip(vm, cap->args[0], -EEXIST);
+		return create_irqchip(vm, true, cap->args[0], -EEXIST);
 	case KVM_CAP_X2APIC_API:
 		return set_x2apic_api(vm, cap->args[0]);
 	case KVM_CAP_MAX_VCPU_ID:
@@ -247,7 +248,7 @@ long df_arch_vm_ioctl(struct df_vm *vm, unsigned int cmd, unsigned long arg)
 	case KVM_SET_CLOCK:
 		return set_clock(vm, (void __user *)arg);
 	case KVM_CREATE_IRQCHIP:
-		return create_irqchip(vm, 0, -EINVAL);
+		return create_irqchip(vm, false, 0, -EINVAL);
 	case KVM_SET_BOOT_CPU_ID:
 		return set_boot_cpu(vm, arg);
 	case KVM_X86_SET_MSR_FILTER:
@@ -411,7 +412,13 @@ static long interrupt(struct df_vcpu *vcpu, void *arg)
 /* The CPU keeps the task priority: whoever patches guests for it need not. */
 static long set_vapic_addr(struct df_vcpu *vcpu, void *arg)
 {
-	return lapic_is_here(&vcpu->arch) ? 0 : -EINVAL;
+	const struct kvm_vapic_addr *addr = arg;
+
+	if (!lapic_is_here(&vcpu->arch))
+		return -EINVAL;
+	guard(rwsem_read)(&vcpu->vm->memory_lock);
+	return !addr->vapic_addr || df_memory_slot(vcpu->vm, addr->vapic_addr >> PAGE_SHIFT) ?
+	       0 : -EINVAL;
 }
 
 static long tpr_access_reporting(struct df_vcpu *vcpu, void *arg)

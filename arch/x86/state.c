@@ -437,16 +437,16 @@ static struct kvm_segment get_segment(int n)
 
 static void set_segment(int n, const struct kvm_segment *s)
 {
-	u32 ar = VMX_AR_UNUSABLE_MASK;
+	/* Of one that is unusable too: SS has the CPL. */
+	u32 ar = (s->type & VMX_AR_TYPE_MASK) | (s->s & 1) << 4 | (s->dpl & 3) << 5 |
+		 VMX_AR_P_MASK | (s->avl & 1) << VMX_AR_AVL_SHIFT | (s->l & 1) << 13 |
+		 (s->db & 1) << 14 | (s->g & 1) << 15;
 
-	if (!s->unusable && s->present) {
-		ar = (s->type & VMX_AR_TYPE_MASK) | (s->s & 1) << 4 | (s->dpl & 3) << 5 |
-		     VMX_AR_P_MASK | (s->avl & 1) << VMX_AR_AVL_SHIFT | (s->l & 1) << 13 |
-		     (s->db & 1) << 14 | (s->g & 1) << 15;
-		/* The CPU wants of data segments at entry what software seldom keeps. */
-		if (n < DF_SEG_LDTR && n != DF_SEG_CS)
-			ar |= VMX_AR_TYPE_ACCESSES_MASK;
-	}
+	if (s->unusable || !s->present)
+		ar |= VMX_AR_UNUSABLE_MASK;
+	/* The CPU wants of data segments at entry what software seldom keeps. */
+	else if (n < DF_SEG_LDTR && n != DF_SEG_CS)
+		ar |= VMX_AR_TYPE_ACCESSES_MASK;
 	vmcs_write(GUEST_ES_BASE + 2 * n, s->base);
 	vmcs_write(GUEST_ES_LIMIT + 2 * n, s->limit);
 	vmcs_write(GUEST_ES_SELECTOR + 2 * n, s->selector);

@@ -36,6 +36,7 @@ enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF
  * @ept: its own lock
  * @cpus: those that a vCPU has been on, where a TLB may know @ept
  * @irqchip: vCPUs have their APICs in the kernel; does not change once there are any
+ * @split: and user space has other controllers beside; as @irqchip
  * @x2apic_api: KVM_X2APIC_API_*; df_vm.lock
  * @boot_cpu: the ID of the one that runs after a reset; as @irqchip
  * @max_vcpu_id: one more than the largest that may be; as @irqchip
@@ -58,6 +59,7 @@ struct df_vm_arch {
 	struct df_ept ept;
 	struct cpumask cpus;
 	bool irqchip;
+	bool split;
 	u32 x2apic_api;
 	u32 boot_cpu;
 	u32 max_vcpu_id;
