@@ -94,7 +94,15 @@ static uint64_t tsc(struct guest *g)
 	return apic_get(g, apic_rdtsc, 0);
 }
 
-/* Nothing comes for a while that is longer than what was armed. */
+/*
+ * What is armed to be disarmed is due in SOON ms: so long that a slow host comes to
+ * disarm it. A while is longer than that.
+ */
+#define SOON 50
+#define MS(n) ((uint64_t)ioctl(self->g.vcpu, KVM_GET_TSC_KHZ, 0) * (n))
+#define WHILE MS(2 * SOON)
+#define TICKS (SOON * 1000000U)
+
 #define EXPECT_NONE(cycles)                                              \
 	do {                                                             \
 		uint64_t count = CPU0->count;                            \
@@ -143,23 +151,23 @@ TEST_F(timer, a_deadline_in_the_past_fires_at_once)
 
 TEST_F(timer, zero_disarms_a_deadline)
 {
-	uint64_t deadline = tsc(&self->g) + 2000000;
+	uint64_t deadline = tsc(&self->g) + MS(SOON);
 
 	ASSERT_EQ(0, wrmsr(&self->g, MSR_IA32_TSC_DEADLINE, deadline));
 	EXPECT_EQ(deadline, apic_get(&self->g, apic_rdmsr, MSR_IA32_TSC_DEADLINE));
 	ASSERT_EQ(0, wrmsr(&self->g, MSR_IA32_TSC_DEADLINE, 0));
 	EXPECT_EQ(0, apic_get(&self->g, apic_rdmsr, MSR_IA32_TSC_DEADLINE));
-	EXPECT_NONE(4000000);
+	EXPECT_NONE(WHILE);
 }
 
 TEST_F(timer, a_later_deadline_replaces_an_earlier_one)
 {
 	uint64_t now = tsc(&self->g);
 
-	ASSERT_EQ(0, wrmsr(&self->g, MSR_IA32_TSC_DEADLINE, now + 1000000));
-	ASSERT_EQ(0, wrmsr(&self->g, MSR_IA32_TSC_DEADLINE, now + 8000000));
+	ASSERT_EQ(0, wrmsr(&self->g, MSR_IA32_TSC_DEADLINE, now + MS(SOON)));
+	ASSERT_EQ(0, wrmsr(&self->g, MSR_IA32_TSC_DEADLINE, now + WHILE));
 	ASSERT_EQ(0, apic_do(&self->g, apic_await, 0, 1));
-	EXPECT_LE(now + 8000000, CPU0->tsc);
+	EXPECT_LE(now + WHILE, CPU0->tsc);
 	EXPECT_NONE(1000000);
 	EXPECT_EQ(0, apic_get(&self->g, apic_rdmsr, MSR_IA32_TSC_DEADLINE));
 }
@@ -177,21 +185,22 @@ TEST_F(timer, deadlines_are_of_their_mode_only)
 {
 	struct guest *g = &self->g;
 
-	ASSERT_EQ(0, wrmsr(g, MSR_IA32_TSC_DEADLINE, tsc(g) + 1000000));
+	ASSERT_EQ(0, wrmsr(g, MSR_IA32_TSC_DEADLINE, tsc(g) + MS(SOON)));
 	ASSERT_EQ(0, x2apic_set(g, APIC_LVTT, APIC_LVT_TIMER_ONESHOT | VECTOR));
 	EXPECT_EQ(0, apic_get(g, apic_rdmsr, MSR_IA32_TSC_DEADLINE));
-	EXPECT_NONE(4000000);
+	EXPECT_NONE(WHILE);
 	ASSERT_EQ(0, wrmsr(g, MSR_IA32_TSC_DEADLINE, tsc(g) + 1000));
 	EXPECT_EQ(0, apic_get(g, apic_rdmsr, MSR_IA32_TSC_DEADLINE));
 	EXPECT_NONE(1000000);
 	/* And the other way round: no count with deadlines. */
-	ASSERT_EQ(0, x2apic_set(g, APIC_TMICT, 1000000));
+	ASSERT_EQ(0, x2apic_set(g, APIC_TDCR, 0xb));
+	ASSERT_EQ(0, x2apic_set(g, APIC_TMICT, TICKS));
 	ASSERT_EQ(0, x2apic_set(g, APIC_LVTT, APIC_LVT_TIMER_TSCDEADLINE | VECTOR));
 	EXPECT_EQ(0, x2apic_get(g, APIC_TMCCT));
 	EXPECT_EQ(0, x2apic_get(g, APIC_TMICT));
 	ASSERT_EQ(0, x2apic_set(g, APIC_TMICT, 1000));
 	EXPECT_EQ(0, x2apic_get(g, APIC_TMCCT));
-	EXPECT_NONE(8000000);
+	EXPECT_NONE(WHILE);
 }
 
 static uint64_t get_msr(struct guest *g, uint32_t index)
@@ -339,10 +348,10 @@ TEST_F(timer, zero_disarms_a_count)
 
 	ASSERT_EQ(0, x2apic_set(g, APIC_LVTT, APIC_LVT_TIMER_ONESHOT | VECTOR));
 	ASSERT_EQ(0, x2apic_set(g, APIC_TDCR, 0xb));
-	ASSERT_EQ(0, x2apic_set(g, APIC_TMICT, 1000000));
+	ASSERT_EQ(0, x2apic_set(g, APIC_TMICT, TICKS));
 	ASSERT_EQ(0, x2apic_set(g, APIC_TMICT, 0));
 	EXPECT_EQ(0, x2apic_get(g, APIC_TMCCT));
-	EXPECT_NONE(10000000);
+	EXPECT_NONE(WHILE);
 }
 
 TEST_F(timer, a_count_goes_down_as_the_tsc_goes_up)
