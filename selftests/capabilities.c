@@ -25,7 +25,7 @@ GUEST_ASM(code_msr, 64,
 #define WRMSR 8
 #define RDMSR_FOR_EVER 16
 
-/* With interrupts on: without, the emulated CPU would not wake for those of the host. */
+/* With interrupts on: else the emulated CPU does not wake for those of the host. */
 GUEST_ASM(code_halt, 16, "sti\n hlt\n out %al, $0x10\n");
 GUEST_ASM(code_nmi, 16, "out %al, $0x11\n iret");
 GUEST_ASM(code_nops, 16, "nop\n nop\n out %al, $0x10\n");

@@ -131,7 +131,7 @@ int msr_filter_set(struct df_vm *vm, const struct kvm_msr_filter *wanted)
 		return PTR_ERR(filter);
 	scoped_guard(mutex, &vm->lock)
 		old = rcu_replace_pointer(vm->arch.msr_filter, filter, lockdep_is_held(&vm->lock));
-	/* Whoever was in the guest with the old bitmap enters with the new one, and who looks looks. */
+	/* Whoever was in the guest with the old bitmap enters with the new one. */
 	run_request_all(vm, DF_REQ_APIC_MODE);
 	synchronize_rcu_expedited();
 	msr_filter_free(old);

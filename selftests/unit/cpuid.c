@@ -485,6 +485,11 @@ TEST_F(cpuid, features_are_enforced_when_asked_for)
 
 /* ---- a vCPU's ---------------------------------------------------------------------- */
 
+static bool has_pv(const struct df_vcpu *vcpu, unsigned int feature)
+{
+	return cpuid_has(&vcpu->arch, KVM_CPUID_FEATURES, 0, CPUID_EAX, feature);
+}
+
 /* Nobody could end its HLT. */
 TEST_F(cpuid, a_guest_that_halts_by_itself_is_not_kicked)
 {
@@ -492,12 +497,11 @@ TEST_F(cpuid, a_guest_that_halts_by_itself_is_not_kicked)
 	struct df_vcpu vcpu = { .vm = &vm };
 
 	ASSERT_EQ(0, cpuid_set(&vcpu.arch, self->answer));
-	EXPECT_FALSE(cpuid_has(&vcpu.arch, KVM_CPUID_FEATURES, 0, CPUID_EAX, KVM_FEATURE_PV_UNHALT));
-	EXPECT_TRUE(cpuid_has(&vcpu.arch, KVM_CPUID_FEATURES, 0, CPUID_EAX,
-			      KVM_FEATURE_PV_SEND_IPI));
+	EXPECT_FALSE(has_pv(&vcpu, KVM_FEATURE_PV_UNHALT));
+	EXPECT_TRUE(has_pv(&vcpu, KVM_FEATURE_PV_SEND_IPI));
 	vm.arch.disabled_exits = KVM_X86_DISABLE_EXITS_PAUSE;
 	ASSERT_EQ(0, cpuid_set(&vcpu.arch, self->answer));
-	EXPECT_TRUE(cpuid_has(&vcpu.arch, KVM_CPUID_FEATURES, 0, CPUID_EAX, KVM_FEATURE_PV_UNHALT));
+	EXPECT_TRUE(has_pv(&vcpu, KVM_FEATURE_PV_UNHALT));
 	kfree(vcpu.arch.cpuid);
 }
 

@@ -101,7 +101,7 @@ u8 posted_priority(const struct df_vcpu_arch *arch);
 /** posted_deliverable() - is there one that the priority lets in? Folds. */
 bool posted_deliverable(struct df_vcpu_arch *arch);
 
-/** posted_use() - does the CPU take those that are posted while the guest runs? The VMCS current. */
+/** posted_use() - does the CPU take what is posted while the guest runs? The VMCS current. */
 void posted_use(bool on);
 
 /** posted_write_status() - RVI and SVI, from IRR and ISR; the VMCS current. */
