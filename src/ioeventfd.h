@@ -6,9 +6,11 @@
 #ifndef DF_IOEVENTFD_H
 #define DF_IOEVENTFD_H
 
+#include <linux/rcupdate.h>
 #include <linux/types.h>
 
-struct df_vm;
+#include "vm.h"
+
 struct eventfd_ctx;
 struct kvm_ioeventfd;
 
@@ -43,6 +45,12 @@ int df_ioeventfd(struct df_vm *vm, const struct kvm_ioeventfd *args);
  */
 struct eventfd_ctx *df_ioeventfd_find(const struct df_vm *vm, bool mmio, u64 addr,
 				      unsigned int len, u64 data);
+
+/** df_ioeventfd_any() - is there one at all? Context: Any. */
+static inline bool df_ioeventfd_any(const struct df_vm *vm, bool mmio)
+{
+	return rcu_access_pointer(vm->irq.ioeventfds[mmio]);
+}
 
 /**
  * df_ioeventfd_signal() - signal the eventfd that a write is for

@@ -27,21 +27,24 @@ void df_vcpu_free(struct df_vcpu *vcpu)
 	atomic_dec(&df_vcpus);
 }
 
-static long vcpu_run(struct df_vcpu *vcpu)
+static noinline long run_masked(struct df_vcpu *vcpu)
 {
 	sigset_t saved;
 	int err;
 
-	if (vcpu->has_sigmask)
-		sigprocmask(SIG_SETMASK, &vcpu->sigmask, &saved);
+	sigprocmask(SIG_SETMASK, &vcpu->sigmask, &saved);
 	err = df_arch_vcpu_run(vcpu);
-	if (vcpu->has_sigmask)
-		sigprocmask(SIG_SETMASK, &saved, NULL);
+	sigprocmask(SIG_SETMASK, &saved, NULL);
 	return err;
 }
 
+static long vcpu_run(struct df_vcpu *vcpu)
+{
+	return unlikely(vcpu->has_sigmask) ? run_masked(vcpu) : df_arch_vcpu_run(vcpu);
+}
+
 /* The kernel's sigset is what user space passes, in a length of its own. */
-static long set_signal_mask(struct df_vcpu *vcpu, void __user *arg)
+static noinline long set_signal_mask(struct df_vcpu *vcpu, void __user *arg)
 {
 	struct kvm_signal_mask head;
 	sigset_t mask;

@@ -54,6 +54,12 @@ void debug_load(const struct df_vcpu_arch *arch)
 	set_debugreg(db[3], 3);
 }
 
+void debug_hide(struct df_vcpu_arch *arch)
+{
+	if (arch->debug.control & KVM_GUESTDBG_SINGLESTEP)
+		arch->rflags &= ~(u64)X86_EFLAGS_TF;
+}
+
 static int debug_exit(struct df_vcpu *vcpu, u8 vector, u64 cause)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;

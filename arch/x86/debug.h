@@ -47,6 +47,9 @@ void debug_reset(struct df_vcpu_arch *arch);
 /** debug_load() - breakpoints into the CPU; preemption off. */
 void debug_load(const struct df_vcpu_arch *arch);
 
+/** debug_hide() - an exit's @rflags become the guest's own; see debug_rflags(). */
+void debug_hide(struct df_vcpu_arch *arch);
+
 /** debug_step() - an instruction with TF set is done: its trap. */
 void debug_step(struct df_vcpu_arch *arch);
 

@@ -154,11 +154,14 @@ void events_raise_waiting(struct df_vcpu_arch *arch)
 		   CPU_BASED_INTR_WINDOW_EXITING);
 }
 
+static bool is_shadowed(const struct df_vcpu_arch *arch)
+{
+	return arch->shadowed & SHADOW_MASK && !(arch->dirty & DF_DIRTY_SKIPPED);
+}
+
 bool events_takes_interrupt(const struct df_vcpu_arch *arch)
 {
-	bool shadow = arch->shadowed & SHADOW_MASK && !(arch->dirty & DF_DIRTY_SKIPPED);
-
-	return arch->rflags & X86_EFLAGS_IF && !shadow && !arch->inject_info &&
+	return arch->rflags & X86_EFLAGS_IF && !is_shadowed(arch) && !arch->inject_info &&
 	       !arch->interrupt_pending && has_lint0(arch);
 }
 

@@ -86,14 +86,22 @@ static int skip(struct df_vcpu *vcpu)
 
 /* SDM, "Exit Qualification for I/O Instructions". */
 
+/* Out of the way of those that are not traced. */
+static noinline void trace_pio(struct df_vcpu *vcpu, bool write, u32 value)
+{
+	u64 q = vcpu->arch.exit.qualification;
+
+	trace_df_pio(vcpu->id, write, IO_PORT(q), IO_SIZE(q), value);
+}
+
 /* A 32-bit result clears the upper half, smaller ones leave the rest alone. */
 static int complete_in(struct df_vcpu *vcpu)
 {
 	u64 *rax = &vcpu->arch.regs[DF_RAX], value = 0;
-	u8 size = vcpu->arch.pio_size;
+	u8 size = IO_SIZE(vcpu->arch.exit.qualification);
 
 	memcpy(&value, df_vcpu_pio_data(vcpu), size);
-	trace_df_pio(vcpu->id, false, IO_PORT(vcpu->arch.exit.qualification), size, value);
+	trace_pio(vcpu, false, value);
 	if (size == 4)
 		*rax = 0;
 	memcpy(rax, &value, size);
@@ -109,7 +117,34 @@ int exit_pio(struct df_vcpu *vcpu, u64 q)
 	run->io.port = IO_PORT(q);
 	run->io.count = 1;
 	run->io.data_offset = DF_RUN_PIO_OFFSET;
-	return exit_to_user(vcpu, KVM_EXIT_IO);
+	run->exit_reason = KVM_EXIT_IO;
+	return DF_TO_USER;
+}
+
+/* An eventfd stays what it is while interrupts are off: until it is signalled. */
+static noinline bool is_kick(struct df_vcpu *vcpu, u64 q)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	arch->kick = df_ioeventfd_find(vcpu->vm, false, IO_PORT(q), IO_SIZE(q),
+				       arch->regs[DF_RAX]);
+	return arch->kick;
+}
+
+/* With it OUT is done as far as the guest knows: nothing is left for the next KVM_RUN. */
+static int inner_out(struct df_vcpu *vcpu, u64 q)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u32 data = arch->regs[DF_RAX];
+
+	if (trace_df_pio_enabled())
+		trace_pio(vcpu, true, data);
+	exit_skip(arch);
+	if (df_ioeventfd_any(vcpu->vm, false) && is_kick(vcpu, q))
+		return DF_TO_HOST;
+	/* Of the four bytes, user space looks at as many as it is told. */
+	*(u32 *)df_vcpu_pio_data(vcpu) = data;
+	return exit_pio(vcpu, q);
 }
 
 static noinline int inner_io(struct df_vcpu *vcpu)
@@ -120,21 +155,9 @@ static noinline int inner_io(struct df_vcpu *vcpu)
 	if (q & IO_STRING)
 		return DF_TO_MIDDLE;
 	arch->exit.qualification = q;
-	arch->pio_size = IO_SIZE(q);
-	if (q & IO_IN) {
-		arch->complete = complete_in;
-	} else {
-		trace_df_pio(vcpu->id, true, IO_PORT(q), IO_SIZE(q), arch->regs[DF_RAX]);
-		/* Done as far as the guest knows: nothing is left to do at the next KVM_RUN. */
-		exit_skip(arch);
-		/* It stays what it is while interrupts are off: until it is signalled, outside. */
-		arch->kick = df_ioeventfd_find(vcpu->vm, false, IO_PORT(q), IO_SIZE(q),
-					       arch->regs[DF_RAX]);
-		if (arch->kick)
-			return DF_TO_HOST;
-		/* Of the four bytes, user space looks at as many as it is told. */
-		*(u32 *)df_vcpu_pio_data(vcpu) = arch->regs[DF_RAX];
-	}
+	if (!(q & IO_IN))
+		return inner_out(vcpu, q);
+	arch->complete = complete_in;
 	return exit_pio(vcpu, q);
 }
 
@@ -274,7 +297,7 @@ static u64 write_cr(struct df_vcpu_arch *arch, int cr, u64 value)
 		state_set_cr4(arch, value);
 	} else {
 		state_set_cr0(value);
-		state_set_efer(vmcs_read(GUEST_IA32_EFER));
+		state_set_efer(arch, vmcs_read(GUEST_IA32_EFER));
 	}
 	if ((old ^ value) & (cr ? CR4_PAGING : CR0_PAGING))
 		vmx_invvpid_context(arch->vpid);

@@ -27,7 +27,7 @@
 #define FEATURES_AVX	XFEATURE_MASK_YMM
 #define FEATURES_AVX512	(XFEATURE_MASK_OPMASK | XFEATURE_MASK_ZMM_Hi256 | XFEATURE_MASK_Hi16_ZMM)
 
-/* User state that no host setting hangs on. */
+/* User state that no host setting hangs on; all of it in the lower half. */
 #define FEATURES	(XFEATURE_MASK_FPSSE | FEATURES_AVX | FEATURES_AVX512)
 #define LAST_FEATURE	XFEATURE_Hi16_ZMM
 
@@ -142,20 +142,18 @@ void *fpu_alloc(void)
 
 /* ---- between host and guest ------------------------------------------------------ */
 
-static void xsave(void *area)
+static __always_inline void xsave(void *area, u32 features)
 {
 	asm volatile("xsave64 (%[area])"
-		     : : [area] "D" (area), "a" ((u32)host.features),
-			 "d" ((u32)(host.features >> 32)) : "memory");
+		     : : [area] "D" (area), "a" (features), "d" (0) : "memory");
 }
 
 /* What is in the area came from XSAVE, or was checked; a fault is our mistake. */
-static void xrstor(const void *area)
+static __always_inline void xrstor(const void *area, u32 features)
 {
 	asm goto("1: xrstor64 (%%rdi)\n\t"
 		 _ASM_EXTABLE(1b, %l[fault])
-		 : : "D" (area), "a" ((u32)host.features),
-		     "d" ((u32)(host.features >> 32)) : "memory" : fault);
+		 : : "D" (area), "a" (features), "d" (0) : "memory" : fault);
 	return;
 fault:
 	WARN_ON_ONCE(1);
@@ -180,17 +178,21 @@ static __always_inline void switch_features(struct df_vcpu_arch *arch, u64 xcr0,
  */
 void fpu_in(struct df_vcpu_arch *arch)
 {
+	u32 features = host.features;
+
 	lockdep_assert_irqs_disabled();
-	xsave(this_cpu_ptr(host_area));
-	xrstor(arch->fpu);
+	xsave(this_cpu_ptr(host_area), features);
+	xrstor(arch->fpu, features);
 	switch_features(arch, arch->xcr0, 0);
 }
 
 void fpu_out(struct df_vcpu_arch *arch)
 {
+	u32 features = host.features;
+
 	switch_features(arch, host.xcr0, host.xss);
-	xsave(arch->fpu);
-	xrstor(this_cpu_ptr(host_area));
+	xsave(arch->fpu, features);
+	xrstor(this_cpu_ptr(host_area), features);
 }
 
 /* ---- XCR0 ------------------------------------------------------------------------ */

@@ -63,11 +63,6 @@ int halt_begin(struct df_vcpu *vcpu)
 	return DF_RESUME;
 }
 
-bool halt_is_waiting(const struct df_vcpu *vcpu)
-{
-	return vcpu->arch.mp_state != KVM_MP_STATE_RUNNABLE;
-}
-
 static bool is_over(struct df_vcpu_arch *arch)
 {
 	if (arch->mp_state != KVM_MP_STATE_HALTED)

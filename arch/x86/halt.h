@@ -5,9 +5,11 @@
 #ifndef DF_HALT_H
 #define DF_HALT_H
 
+#include <linux/kvm.h>
 #include <linux/types.h>
 
-struct df_vcpu;
+#include "vcpu.h"
+
 struct kvm_mp_state;
 
 /** halt_vcpu_init() - the boot processor runs, others wait to be started. */
@@ -25,7 +27,10 @@ int halt_inner(struct df_vcpu *vcpu);
 int halt_begin(struct df_vcpu *vcpu);
 
 /** halt_is_waiting() - is there to be waited before the guest runs? */
-bool halt_is_waiting(const struct df_vcpu *vcpu);
+static inline bool halt_is_waiting(const struct df_vcpu *vcpu)
+{
+	return vcpu->arch.mp_state != KVM_MP_STATE_RUNNABLE;
+}
 
 /**
  * halt_wait() - until the guest can run, or there is something else to do

@@ -23,6 +23,7 @@
 #include "host.h"
 #include "init.h"
 #include "msr.h"
+#include "run.h"
 #include "state.h"
 #include "vmx/cpu.h"
 #include "vmx/features.h"
@@ -168,6 +169,7 @@ int df_arch_init(struct dentry *debugfs)
 	apic_mode_init();
 	bypass_init();
 	timer_init();
+	run_init();
 	err = state_init();
 	if (!err)
 		err = fpu_init();

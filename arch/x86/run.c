@@ -130,7 +130,7 @@ void run_write_dirty(struct df_vcpu_arch *arch)
 		vmcs_write(GUEST_RIP, arch->rip);
 	if (dirty & DF_DIRTY_SKIPPED)
 		write_skipped(arch);
-	if (likely(!(dirty & ~(DF_DIRTY_RIP | DF_DIRTY_SKIPPED))))
+	if (likely(!(dirty & ~DF_DIRTY_PAST)))
 		return;
 	if (dirty & DF_DIRTY_RSP)
 		vmcs_write(GUEST_RSP, arch->regs[DF_RSP]);
@@ -144,49 +144,69 @@ void run_write_dirty(struct df_vcpu_arch *arch)
 		write_apic(container_of(arch, struct df_vcpu, arch), dirty);
 }
 
-static void prepare_entry(struct df_vcpu *vcpu)
+/* All that there may be. */
+static noinline void prepare_rest(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	if (unlikely(debug_blocks_interrupts(arch)))
+		arch->dirty |= DF_DIRTY_APIC;
+	run_write_dirty(arch);
+	if (arch->waiting)
+		events_raise_waiting(arch);
+	if (unlikely(arch->debug.control & KVM_GUESTDBG_SINGLESTEP))
+		end_shadow();
+	trace_df_entry(vcpu->id, arch->rip, arch->inject_info);
+	if (arch->inject_info)
+		events_inject(arch);
+}
+
+/* Nearly always an instruction was finished, and that is all. */
+static __always_inline bool is_only_past(const struct df_vcpu_arch *arch)
+{
+	return arch->dirty == DF_DIRTY_PAST &&
+	       !(arch->waiting | arch->inject_info | arch->debug.control);
+}
+
+static __always_inline void prepare_entry(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 
 	if (arch->lapic.deadline)
 		timer_enter(arch);
-	if (lapic_is_here(arch))
+	if (lapic_is_here(arch) && posted_pending(arch))
 		posted_fold(arch);
-	if (unlikely(debug_blocks_interrupts(arch)))
-		arch->dirty |= DF_DIRTY_APIC;
-	run_write_dirty(arch);
-	if (unlikely(arch->waiting))
-		events_raise_waiting(arch);
-	if (unlikely(arch->debug.control & KVM_GUESTDBG_SINGLESTEP))
-		end_shadow();
-	trace_df_entry(vcpu->id, arch->rip, arch->inject_info);
-	if (unlikely(arch->inject_info))
-		events_inject(arch);
+	if (unlikely(!is_only_past(arch)) || trace_df_entry_enabled()) {
+		prepare_rest(vcpu);
+		return;
+	}
+	arch->dirty = 0;
+	vmcs_write(GUEST_RIP, arch->rip);
+	end_shadow();
 }
 
-/* What every exit needs. */
-static void read_exit(struct df_vcpu *vcpu)
+/* What every exit needs. Returns its reason. */
+static __always_inline u32 read_exit(struct df_vcpu_arch *arch)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	struct vmx_exit *exit = &arch->exit;
+	u32 reason = vmcs_read(VM_EXIT_REASON);
 
-	exit->reason = vmcs_read(VM_EXIT_REASON);
+	exit->reason = reason;
 	/* Of an entry that failed the rest is not written. */
-	if (unlikely(exit->reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
-		return;
+	if (unlikely(reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
+		return reason;
 	arch->launched = true;
-	exit->idt_info = vmcs_read(IDT_VECTORING_INFO_FIELD);
 	exit->insn_len = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
 	arch->rip = vmcs_read(GUEST_RIP);
 	arch->rflags = vmcs_read(GUEST_RFLAGS);
-	if (unlikely(arch->debug.control & KVM_GUESTDBG_SINGLESTEP))
-		arch->rflags &= ~(u64)X86_EFLAGS_TF;
-	if (exit->reason < DF_NR_EXIT_REASONS)
-		arch->exits[exit->reason]++;
+	if (unlikely(arch->debug.control))
+		debug_hide(arch);
+	if (likely(reason < DF_NR_EXIT_REASONS))
+		arch->exits[reason]++;
+	exit->idt_info = vmcs_read(IDT_VECTORING_INFO_FIELD);
 	if (unlikely(exit->idt_info & VECTORING_INFO_VALID_MASK))
 		events_requeue(arch);
-	if (trace_df_exit_enabled())
-		trace_df_exit(vcpu->id, exit->reason, arch->rip, vmcs_read(EXIT_QUALIFICATION));
+	return reason;
 }
 
 /*
@@ -234,33 +254,27 @@ static int fail_entry(struct df_vcpu *vcpu, u64 reason)
 
 /* ---- the inner ring: vmx_enter() and what it calls ------------------------------- */
 
-static bool has_to_leave(const struct df_vcpu_arch *arch)
+static __always_inline bool has_to_leave(const struct df_vcpu_arch *arch)
 {
 	return df_host_work_pending() || READ_ONCE(arch->requests);
 }
 
-static int handle_exit(struct df_vcpu *vcpu)
-{
-	read_exit(vcpu);
-	if (unlikely(vcpu->arch.exit.reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
-		return DF_NO_ENTRY;
-	return exit_handle_inner(vcpu);
-}
-
 /* Tracepoints call what they like: while one is on, exits are handled outside. */
-static bool is_traced(void)
+static __always_inline bool is_traced(void)
 {
 	return trace_df_entry_enabled() || trace_df_exit_enabled() || trace_df_msr_enabled() ||
 	       trace_df_pio_enabled();
 }
 
-static int handle_and_stay(struct df_vcpu *vcpu)
+static __always_inline int handle_and_stay(struct df_vcpu *vcpu)
 {
 	int ret;
 
 	if (is_traced())
 		return DF_UNHANDLED;
-	ret = handle_exit(vcpu);
+	if (unlikely(read_exit(&vcpu->arch) & VMX_EXIT_REASONS_FAILED_VMENTRY))
+		return DF_NO_ENTRY;
+	ret = exit_handle_inner(vcpu);
 	if (ret != DF_RESUME)
 		return ret;
 	if (has_to_leave(&vcpu->arch))
@@ -284,6 +298,19 @@ noinstr int run_exit(struct df_vcpu_arch *arch)
 
 /* ---- around it: interrupts off, the kernel as it is ----------------------------------- */
 
+/* An exit that the ring has left alone. */
+static noinline int handle_exit(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u32 reason = read_exit(arch);
+
+	if (reason & VMX_EXIT_REASONS_FAILED_VMENTRY)
+		return DF_NO_ENTRY;
+	if (trace_df_exit_enabled())
+		trace_df_exit(vcpu->id, reason, arch->rip, vmcs_read(EXIT_QUALIFICATION));
+	return exit_handle_inner(vcpu);
+}
+
 /* On a CPU of its own (nohz_full) a guest is to RCU what user space is. */
 static noinstr int enter(struct df_vcpu_arch *arch)
 {
@@ -293,6 +320,21 @@ static noinstr int enter(struct df_vcpu_arch *arch)
 	ret = vmx_enter(arch, arch->launched);
 	context_tracking_guest_exit();
 	return ret;
+}
+
+/* The host's perf has counters; without, there is nothing to ask it at each entry. */
+static DEFINE_STATIC_KEY_FALSE(has_counters);
+
+void run_init(void)
+{
+	int nr = 0;
+
+	if (!boot_cpu_has(X86_FEATURE_ARCH_PERFMON))
+		return;
+	scoped_guard(preempt)
+		perf_guest_get_msrs(&nr, NULL);
+	if (nr)
+		static_branch_enable(&has_counters);
 }
 
 /* An NMI in the ring sets it to the host's value: entry and exit have it right. */
@@ -305,44 +347,50 @@ static bool is_switched(const struct perf_guest_switch_msr *msr)
  * The host's counters that do not count guests stand still; a PEBS record would
  * be written through the guest's page tables.
  */
-static struct perf_guest_switch_msr *pause_counters(int *nr)
+static noinline void pause_counters(struct df_vcpu_arch *arch)
 {
-	struct perf_guest_switch_msr *msrs;
+	int nr = 0;
 
-	*nr = 0;
-	if (!boot_cpu_has(X86_FEATURE_ARCH_PERFMON))
-		return NULL;
-	msrs = perf_guest_get_msrs(nr, NULL);
-	if (!msrs)
-		*nr = 0;
-	for (int i = 0; i < *nr; i++) {
-		if (is_switched(&msrs[i]))
-			vmcs_switch_counters(msrs[i].guest, msrs[i].host);
-		else if (msrs[i].guest != msrs[i].host)
-			wrmsrl(msrs[i].msr, msrs[i].guest);
+	arch->counters = perf_guest_get_msrs(&nr, NULL);
+	arch->nr_counters = nr;
+	for (int i = 0; i < arch->nr_counters; i++) {
+		const struct perf_guest_switch_msr *msr = &arch->counters[i];
+
+		if (is_switched(msr))
+			vmcs_switch_counters(msr->guest, msr->host);
+		else if (msr->guest != msr->host)
+			wrmsrl(msr->msr, msr->guest);
 	}
-	return msrs;
 }
 
-static void resume_counters(const struct perf_guest_switch_msr *msrs, int nr)
+static noinline void resume_counters(const struct df_vcpu_arch *arch)
 {
-	while (nr--)
-		if (!is_switched(&msrs[nr]) && msrs[nr].guest != msrs[nr].host)
-			wrmsrl(msrs[nr].msr, msrs[nr].host);
+	for (int i = arch->nr_counters - 1; i >= 0; i--) {
+		const struct perf_guest_switch_msr *msr = &arch->counters[i];
+
+		if (!is_switched(msr) && msr->guest != msr->host)
+			wrmsrl(msr->msr, msr->host);
+	}
+}
+
+static __always_inline void load_cr2(const struct df_vcpu_arch *arch)
+{
+	if (native_read_cr2() != arch->cr2)
+		native_write_cr2(arch->cr2);
 }
 
 /* With what interrupts, which are off, must not find: the guest's FPU, CR2, breakpoints. */
-static int enter_apart(struct df_vcpu_arch *arch)
+static int enter_apart(struct df_vcpu *vcpu)
 {
+	struct df_vcpu_arch *arch = &vcpu->arch;
 	u64 debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
-	struct perf_guest_switch_msr *msrs;
-	int ret, nr;
+	int ret;
 
-	msrs = pause_counters(&nr);
+	if (static_branch_unlikely(&has_counters))
+		pause_counters(arch);
 	if (unlikely(debug_has_breakpoints(arch)))
 		debug_load(arch);
-	if (native_read_cr2() != arch->cr2)
-		native_write_cr2(arch->cr2);
+	load_cr2(arch);
 	fpu_in(arch);
 	/* Last: what was just stored is the host's. */
 	vmx_flush_l1d();
@@ -354,7 +402,8 @@ static int enter_apart(struct df_vcpu_arch *arch)
 		wrmsrl(MSR_IA32_DEBUGCTLMSR, debugctl);
 	if (unlikely(hw_breakpoint_active()))
 		hw_breakpoint_restore();
-	resume_counters(msrs, nr);
+	if (static_branch_unlikely(&has_counters))
+		resume_counters(arch);
 	return ret;
 }
 
@@ -372,7 +421,9 @@ static int enter_and_stay(struct df_vcpu *vcpu)
 		int ret;
 
 		prepare_entry(vcpu);
-		ret = enter_apart(arch);
+		ret = enter_apart(vcpu);
+		if (likely(ret == DF_TO_USER))
+			return ret;
 		if (unlikely(ret < 0))
 			return fail_entry(vcpu, ret == -1 ? vmcs_read(VM_INSTRUCTION_ERROR) : 0);
 		if (unlikely(ret == DF_UNHANDLED))
@@ -401,9 +452,19 @@ static int inner_ring(struct df_vcpu *vcpu)
 	smp_store_mb(arch->where, DF_IN_GUEST);
 	ret = enter_and_stay(vcpu);
 	WRITE_ONCE(arch->where, DF_OUTSIDE);
-	arch->shadowed = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+	/* Behind an instruction that was finished in software there is no shadow. */
+	if (!(arch->dirty & DF_DIRTY_SKIPPED))
+		arch->shadowed = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
 	if (!(arch->dirty & DF_DIRTY_RSP))
 		arch->regs[DF_RSP] = vmcs_read(GUEST_RSP);
+	return ret;
+}
+
+static noinline int leave_logged(struct df_vcpu *vcpu, int ret)
+{
+	pml_stop(&vcpu->arch);
+	run_vmcs_end();
+	pml_flush(vcpu);
 	return ret;
 }
 
@@ -426,10 +487,8 @@ static int enter_guest(struct df_vcpu *vcpu)
 	local_irq_enable();
 	state_guest_out(arch);
 	if (unlikely(arch->pml_on))
-		pml_stop(arch);
+		return leave_logged(vcpu, ret);
 	run_vmcs_end();
-	if (unlikely(arch->pml_on))
-		pml_flush(vcpu);
 	return ret;
 }
 
@@ -454,12 +513,22 @@ static int serve_requests(struct df_vcpu *vcpu)
 	return halt_serve(vcpu) ?: DF_RESUME;
 }
 
+static int do_host_work(struct df_vcpu *vcpu)
+{
+	if (!df_host_do_work())
+		return DF_RESUME;
+	vcpu->run->exit_reason = KVM_EXIT_INTR;
+	return -EINTR;
+}
+
 static int finish_last_exit(struct df_vcpu *vcpu)
 {
 	int (*complete)(struct df_vcpu *vcpu) = vcpu->arch.complete;
 
+	if (likely(!complete))
+		return DF_RESUME;
 	vcpu->arch.complete = NULL;
-	return complete ? complete(vcpu) : DF_RESUME;
+	return complete(vcpu);
 }
 
 /* What user space reads at each exit without asking. */
@@ -469,7 +538,7 @@ static void tell_user(struct df_vcpu *vcpu)
 
 	run->if_flag = !!(vcpu->arch.rflags & X86_EFLAGS_IF);
 	run->ready_for_interrupt_injection = events_takes_interrupt(&vcpu->arch);
-	run->cr8 = state_cr8(&vcpu->arch);
+	run->cr8 = lapic_cr8(&vcpu->arch);
 	run->apic_base = vcpu->arch.apic_base;
 }
 
@@ -489,24 +558,20 @@ int df_arch_vcpu_run(struct df_vcpu *vcpu)
 	if (ret == DF_RESUME && df_host_immediate_exit(vcpu->run))
 		ret = -EINTR;
 	while (ret == DF_RESUME) {
-		if (df_host_do_work()) {
-			vcpu->run->exit_reason = KVM_EXIT_INTR;
-			ret = -EINTR;
-			break;
-		}
 		if (unlikely(READ_ONCE(arch->requests) & ~DF_REQ_ON_ENTRY)) {
 			ret = serve_requests(vcpu);
 			continue;
 		}
 		if (unlikely(halt_is_waiting(vcpu))) {
 			halt_wait(vcpu);
+			ret = do_host_work(vcpu);
 			continue;
 		}
 		ret = enter_guest(vcpu);
 		if (ret == DF_RESUME)
 			ret = exit_handle(vcpu);
 		else if (ret == -EAGAIN)
-			ret = DF_RESUME;
+			ret = do_host_work(vcpu);
 	}
 	tell_user(vcpu);
 	return ret == DF_TO_USER ? 0 : ret;

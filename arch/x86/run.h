@@ -19,6 +19,9 @@ enum {
 	DF_UNHANDLED,	/* to be looked at outside of the ring */
 };
 
+/** run_init() - once, at load. Context: Process context. */
+void run_init(void);
+
 /**
  * run_vmcs_begin() - look into a vCPU's VMCS from outside the run loop
  *
@@ -58,7 +61,7 @@ int run_exit(struct df_vcpu_arch *arch);
  */
 int exit_handle_inner(struct df_vcpu *vcpu);
 
-/** exit_handle_host() - what came for the host while the guest ran. Context: As above. */
+/** exit_handle_host() - what came for the host while the guest ran. Context: Interrupts off. */
 void exit_handle_host(struct df_vcpu *vcpu);
 
 /**
@@ -73,7 +76,7 @@ int exit_handle(struct df_vcpu *vcpu);
 static inline void exit_skip(struct df_vcpu_arch *arch)
 {
 	arch->rip += arch->exit.insn_len;
-	arch->dirty |= DF_DIRTY_RIP | DF_DIRTY_SKIPPED;
+	arch->dirty |= DF_DIRTY_PAST;
 	if (unlikely(arch->rflags & X86_EFLAGS_TF))
 		debug_step(arch);
 }

@@ -89,39 +89,70 @@ static void set_msr(u32 msr, u64 value)
 	__wrmsr(msr, value, value >> 32);
 }
 
+/* What an exit loads; written only when it is another than before. */
+static __always_inline void host_field(enum vmcs_field field, u64 *was, u64 value)
+{
+	if (unlikely(*was != value)) {
+		vmcs_write(field, value);
+		*was = value;
+	}
+}
+
 /*
  * An exit loads flat data segments, and bases from the VMCS. The user's
  * selectors come back at the end, and after each its base.
  */
 static void segments_in(struct df_vcpu_arch *arch)
 {
-	savesegment(ds, arch->host_ds);
-	savesegment(es, arch->host_es);
-	savesegment(fs, arch->host_fs);
-	savesegment(gs, arch->host_gs);
+	u16 ds, es, fs, gs;
+
+	savesegment(ds, ds);
+	savesegment(es, es);
+	savesegment(fs, fs);
+	savesegment(gs, gs);
 	store_ldt(arch->host_ldt);
-	arch->host_fs_base = rdfsbase();
-	vmcs_write(HOST_FS_BASE, arch->host_fs_base);
+	/* A process of 64 bits has none. */
+	arch->host_selectors = ds | es | fs | gs | arch->host_ldt;
+	if (unlikely(arch->host_selectors)) {
+		arch->host_ds = ds;
+		arch->host_es = es;
+		arch->host_fs = fs;
+		arch->host_gs = gs;
+	}
+	host_field(HOST_FS_BASE, &arch->host_fs_base, rdfsbase());
 }
 
-static void segments_out(struct df_vcpu_arch *arch)
+static noinline void selectors_out(struct df_vcpu_arch *arch)
 {
-	if (unlikely(arch->host_ldt))
+	if (arch->host_ldt)
 		asm volatile("lldt %0" : : "m" (arch->host_ldt));
-	if (unlikely(arch->host_ds | arch->host_es)) {
+	if (arch->host_ds | arch->host_es) {
 		loadsegment(ds, arch->host_ds);
 		loadsegment(es, arch->host_es);
 	}
-	if (unlikely(arch->host_fs)) {
+	if (arch->host_fs) {
 		loadsegment(fs, arch->host_fs);
 		set_msr(MSR_FS_BASE, arch->host_fs_base);
 	}
-	if (unlikely(arch->host_gs)) {
+	if (arch->host_gs) {
 		df_host_load_gs(arch->host_gs);
 		set_msr(MSR_KERNEL_GS_BASE, arch->host_msrs[DF_MSR_KERNEL_GS_BASE]);
 	}
-	/* An exit leaves limits of 64 KiB and 103 bytes in GDTR and TR. */
+}
+
+static noinline void tss_out(void)
+{
 	invalidate_tss_limit();
+}
+
+/* An exit leaves limits of 64 KiB and 103 bytes in GDTR and TR. */
+static void segments_out(struct df_vcpu_arch *arch)
+{
+	if (unlikely(arch->host_selectors))
+		selectors_out(arch);
+	/* Once the kernel knows, it knows until it needs, and makes, the TSS whole. */
+	if (unlikely(!this_cpu_read(__tss_limit_invalid)))
+		tss_out();
 	native_load_gdt(&arch->host_gdt);
 }
 
@@ -131,10 +162,8 @@ static void segments_out(struct df_vcpu_arch *arch)
  * the guest changes without an exit. Nothing looks at those of SYSCALL while it is
  * off; like them it changes by an exit to the middle ring only.
  */
-static __always_inline void switch_msrs(const u64 *from, const u64 *to)
+static __always_inline void switch_msrs(const u64 *from, const u64 *to, bool syscall)
 {
-	bool syscall = vmcs_read(GUEST_IA32_EFER) & EFER_SCE;
-
 #pragma GCC unroll DF_NR_MSRS
 	for (int i = 0; i < DF_NR_MSRS; i++) {
 		if (i == DF_NR_ALWAYS && !syscall)
@@ -147,13 +176,13 @@ static __always_inline void switch_msrs(const u64 *from, const u64 *to)
 static void msrs_in(struct df_vcpu_arch *arch)
 {
 	arch->host_msrs[DF_MSR_KERNEL_GS_BASE] = __rdmsr(MSR_KERNEL_GS_BASE);
-	switch_msrs(arch->host_msrs, arch->guest_msrs);
+	switch_msrs(arch->host_msrs, arch->guest_msrs, arch->has_syscall);
 }
 
 static void msrs_out(struct df_vcpu_arch *arch)
 {
 	arch->guest_msrs[DF_MSR_KERNEL_GS_BASE] = __rdmsr(MSR_KERNEL_GS_BASE);
-	switch_msrs(arch->guest_msrs, arch->host_msrs);
+	switch_msrs(arch->guest_msrs, arch->host_msrs, arch->has_syscall);
 }
 
 void state_host_on_cpu(struct df_vcpu_arch *arch)
@@ -167,12 +196,7 @@ void state_host_on_cpu(struct df_vcpu_arch *arch)
 
 void state_host_cr4(struct df_vcpu_arch *arch)
 {
-	u64 cr4 = native_read_cr4();
-
-	if (arch->host_cr4 != cr4) {
-		vmcs_write(HOST_CR4, cr4);
-		arch->host_cr4 = cr4;
-	}
+	host_field(HOST_CR4, &arch->host_cr4, native_read_cr4());
 }
 
 void state_guest_in(struct df_vcpu_arch *arch)
@@ -180,7 +204,7 @@ void state_guest_in(struct df_vcpu_arch *arch)
 	segments_in(arch);
 	msrs_in(arch);
 	state_host_cr4(arch);
-	vmcs_write(HOST_CR3, __native_read_cr3());
+	host_field(HOST_CR3, &arch->host_cr3, __native_read_cr3());
 }
 
 void state_guest_out(struct df_vcpu_arch *arch)
@@ -219,7 +243,7 @@ void state_set_cr4(struct df_vcpu_arch *arch, u64 value)
 			      X86_CR4_VMXE);
 }
 
-void state_set_efer(u64 value)
+void state_set_efer(struct df_vcpu_arch *arch, u64 value)
 {
 	u64 entry = vmcs_read(VM_ENTRY_CONTROLS) & ~VM_ENTRY_IA32E_MODE;
 
@@ -228,6 +252,7 @@ void state_set_efer(u64 value)
 		value |= EFER_LMA;
 		entry |= VM_ENTRY_IA32E_MODE;
 	}
+	arch->has_syscall = value & EFER_SCE;
 	vmcs_write(GUEST_IA32_EFER, value);
 	vmcs_write(VM_ENTRY_CONTROLS, entry);
 }
@@ -276,7 +301,7 @@ int state_write_efer(struct df_vcpu *vcpu, u64 value)
 	fine = !(vmcs_read(GUEST_CR0) & X86_CR0_PG) ||
 	       !((vmcs_read(GUEST_IA32_EFER) ^ value) & EFER_LME);
 	if (fine)
-		state_set_efer(value);
+		state_set_efer(&vcpu->arch, value);
 	run_vmcs_end();
 	return fine ? 0 : -EINVAL;
 }
@@ -471,7 +496,7 @@ int state_get_sregs(struct df_vcpu *vcpu, struct kvm_sregs2 *sregs)
 		.cr2 = arch->cr2,
 		.cr3 = vmcs_read(GUEST_CR3),
 		.cr4 = state_cr4(arch),
-		.cr8 = state_cr8(arch),
+		.cr8 = lapic_cr8(arch),
 		.efer = vmcs_read(GUEST_IA32_EFER),
 		.apic_base = arch->apic_base,
 	};
@@ -502,11 +527,6 @@ static bool sregs_valid(const struct df_vcpu_arch *arch, const struct kvm_sregs2
 			      !(sregs->efer & EFER_LMA)))
 		return false;
 	return !(sregs->cr3 >> boot_cpu_data.x86_phys_bits);
-}
-
-u64 state_cr8(const struct df_vcpu_arch *arch)
-{
-	return lapic_is_here(arch) ? lapic_get(arch, APIC_TASKPRI) >> 4 : arch->cr8;
 }
 
 static void set_cr8(struct df_vcpu_arch *arch, u64 value)
@@ -545,7 +565,7 @@ int state_set_sregs(struct df_vcpu *vcpu, const struct kvm_sregs2 *sregs)
 	vmcs_write(GUEST_CR3, sregs->cr3);
 	state_set_cr0(sregs->cr0);
 	state_set_cr4(arch, sregs->cr4);
-	state_set_efer(sregs->efer);
+	state_set_efer(arch, sregs->efer);
 	vmx_invvpid_context(arch->vpid);
 	if (sregs->flags & KVM_SREGS2_FLAGS_PDPTRS_VALID)
 		for (int i = 0; i < 4; i++)

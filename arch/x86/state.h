@@ -24,16 +24,13 @@ void state_set_cr4(struct df_vcpu_arch *arch, u64 value);
 u64 state_cr0(void);
 u64 state_cr4(const struct df_vcpu_arch *arch);
 
-/** state_cr8() - the task priority, wherever it is. */
-u64 state_cr8(const struct df_vcpu_arch *arch);
-
 /** state_cr0_valid() - what MOV to CR0 does not fault on; likewise CR4 and EFER. */
 bool state_cr0_valid(u64 value);
 bool state_cr4_valid(const struct df_vcpu_arch *arch, u64 value);
 bool state_efer_valid(u64 value);
 
 /* EFER with LMA as CR0 makes it, and the entry control that goes with it. */
-void state_set_efer(u64 value);
+void state_set_efer(struct df_vcpu_arch *arch, u64 value);
 
 /* MSR_EFER of user space and of the guest; may sleep. 0, -EINVAL or -EIO. */
 int state_get_efer(struct df_vcpu *vcpu, u64 *value);

@@ -22,6 +22,7 @@ struct df_vcpu;
 struct eventfd_ctx;
 struct lapic_page;
 struct msr_filter;
+struct perf_guest_switch_msr;
 struct vmx_region;
 
 /* The exit reasons that a counter is kept of, and their names. */
@@ -104,6 +105,7 @@ struct vmx_exit {
 #define DF_DIRTY_DR7		BIT(3)
 /* An instruction was finished in software: its shadow ends, its trap is due. */
 #define DF_DIRTY_SKIPPED	BIT(4)
+#define DF_DIRTY_PAST		(DF_DIRTY_RIP | DF_DIRTY_SKIPPED)
 /* RVI and SVI; the controls that the APIC's mode asks for; whose EOIs exit. */
 #define DF_DIRTY_APIC		BIT(5)
 #define DF_DIRTY_APIC_MODE	BIT(6)
@@ -229,9 +231,13 @@ struct df_vcpu_arch {
 	u64 guest_msrs[DF_NR_MSRS];
 	u64 host_msrs[DF_NR_MSRS];
 	u64 stored_msrs[DF_NR_STORED];
+	bool has_syscall;		/* the guest, by its EFER */
 	u16 host_ds, host_es, host_fs, host_gs, host_ldt;
-	u64 host_fs_base, host_cr4;
+	u16 host_selectors;		/* any of them */
+	u64 host_fs_base, host_cr3, host_cr4;	/* as they are in the VMCS */
 	struct desc_ptr host_gdt;
+	struct perf_guest_switch_msr *counters;	/* of the host, as of the last entry */
+	int nr_counters;
 
 	u64 cr4_guest;			/* what the guest may set in CR4 */
 	u64 apic_base;
@@ -270,7 +276,6 @@ struct df_vcpu_arch {
 	int (*complete)(struct df_vcpu *vcpu);
 	struct df_access access;
 	u32 msr_index;
-	u8 pio_size;
 
 	struct eventfd_ctx *kick;	/* to be signalled on the way out of the inner ring */
 };

@@ -59,6 +59,12 @@ static inline void lapic_put(const struct df_vcpu_arch *arch, unsigned int reg, 
 	WRITE_ONCE(*lapic_reg(arch, reg), value);
 }
 
+/** lapic_cr8() - CR8, the task priority, wherever it is. */
+static inline u64 lapic_cr8(const struct df_vcpu_arch *arch)
+{
+	return lapic_is_here(arch) ? lapic_get(arch, APIC_TASKPRI) >> 4 : arch->cr8;
+}
+
 static inline bool lapic_is_enabled(const struct df_vcpu_arch *arch)
 {
 	return READ_ONCE(arch->apic_base) & MSR_IA32_APICBASE_ENABLE;

@@ -68,22 +68,21 @@ SYM_FUNC_START(vmx_enter)
 	bt	$0, %esi
 
 .Lenter:
-	mov	%rdi, %rax
-	mov	REG(1)(%rax), %rcx
-	mov	REG(2)(%rax), %rdx
-	mov	REG(3)(%rax), %rbx
-	mov	REG(5)(%rax), %rbp
-	mov	REG(6)(%rax), %rsi
-	mov	REG(7)(%rax), %rdi
-	mov	REG(8)(%rax), %r8
-	mov	REG(9)(%rax), %r9
-	mov	REG(10)(%rax), %r10
-	mov	REG(11)(%rax), %r11
-	mov	REG(12)(%rax), %r12
-	mov	REG(13)(%rax), %r13
-	mov	REG(14)(%rax), %r14
-	mov	REG(15)(%rax), %r15
-	mov	REG(0)(%rax), %rax
+	mov	REG(0)(%rdi), %rax
+	mov	REG(1)(%rdi), %rcx
+	mov	REG(2)(%rdi), %rdx
+	mov	REG(3)(%rdi), %rbx
+	mov	REG(5)(%rdi), %rbp
+	mov	REG(6)(%rdi), %rsi
+	mov	REG(8)(%rdi), %r8
+	mov	REG(9)(%rdi), %r9
+	mov	REG(10)(%rdi), %r10
+	mov	REG(11)(%rdi), %r11
+	mov	REG(12)(%rdi), %r12
+	mov	REG(13)(%rdi), %r13
+	mov	REG(14)(%rdi), %r14
+	mov	REG(15)(%rdi), %r15
+	mov	REG(7)(%rdi), %rdi
 
 	/* MDS, TAA, RFDS, MMIO stale data: as the host's settings ask. */
 	CLEAR_CPU_BUFFERS
@@ -158,11 +157,11 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_point, SYM_L_GLOBAL)
 	test	%ebx, %ebx
 	jnz	.Lleave
 	call	run_exit
-	mov	%eax, %ebx
 	mov	(%rsp), %rdi
 	cmp	$DF_RESUME, %eax
 	stc
 	je	.Lenter
+	mov	%eax, %ebx
 
 .Lleave:
 	CLEAR_BRANCH_HISTORY_VMEXIT

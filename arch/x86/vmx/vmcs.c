@@ -142,6 +142,7 @@ static void init_host(void)
 	vmcs_write(HOST_ES_SELECTOR, 0);
 	vmcs_write(HOST_FS_SELECTOR, 0);
 	vmcs_write(HOST_GS_SELECTOR, 0);
+	vmcs_write(HOST_FS_BASE, 0);
 	vmcs_write(HOST_TR_SELECTOR, GDT_ENTRY_TSS * 8);
 	vmcs_write(HOST_IA32_EFER, read_msr_or_0(MSR_EFER));
 	vmcs_write(HOST_IA32_PAT, read_msr_or_0(MSR_IA32_CR_PAT));
@@ -249,7 +250,7 @@ void vmcs_reset(struct df_vcpu *vcpu, bool init)
 	state_set_cr0(X86_CR0_ET | cr0);
 	state_set_cr4(arch, 0);
 	vmcs_write(GUEST_CR3, 0);
-	state_set_efer(0);
+	state_set_efer(arch, 0);
 	if (!init)
 		vmcs_write(GUEST_IA32_PAT, 0x0007040600070406ULL);
 	vmcs_write(GUEST_DR7, 0x400);
