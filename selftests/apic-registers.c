@@ -340,4 +340,16 @@ TEST_F(xapic, a_vcpu_is_reached_by_the_id_that_it_reads)
 	EXPECT_EQ(1, CPU0->taken[0x42]);
 }
 
+TEST_F(xapic, what_is_left_of_a_count_is_left_when_it_is_divided_anew)
+{
+	uint32_t left;
+
+	ASSERT_EQ(0, xapic_set(&self->g, APIC_LVTT, APIC_LVT_MASKED | 0x41));
+	ASSERT_EQ(0, xapic_set(&self->g, APIC_TDCR, 0xb));
+	ASSERT_EQ(0, xapic_set(&self->g, APIC_TMICT, 0xf0000000));
+	left = xapic_get(&self->g, APIC_TMCCT);
+	ASSERT_EQ(0, xapic_set(&self->g, APIC_TDCR, 0xa));
+	EXPECT_LT(left / 2, xapic_get(&self->g, APIC_TMCCT));
+}
+
 TEST_HARNESS_MAIN

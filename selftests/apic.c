@@ -570,4 +570,38 @@ TEST_F(apic, every_state_can_be_set)
 	VM_REFUSED(EINVAL, apic_set_mp_state(&self->g, ~0U));
 }
 
+/* Of two that wait, none is lost on the way through user space and back. */
+TEST_F(apic, two_nmis_that_wait_are_two)
+{
+	struct kvm_vcpu_events events;
+
+	OK(KVM_NMI, 0);
+	OK(KVM_NMI, 0);
+	OK(KVM_GET_VCPU_EVENTS, &events);
+	OK(KVM_SET_VCPU_EVENTS, &events);
+	TAKE();
+	EXPECT_EQ(2, CPU0->taken[APIC_NMI]);
+}
+
+TEST_F(apic, an_interrupt_of_user_spaces_controller_outlives_its_events)
+{
+	struct kvm_interrupt interrupt = { 0x41 };
+	struct kvm_vcpu_events events;
+
+	ASSERT_EQ(0, apic_set_reg(&self->g, APIC_LVT0, 0x700));
+	OK(KVM_INTERRUPT, &interrupt);
+	OK(KVM_GET_VCPU_EVENTS, &events);
+	OK(KVM_SET_VCPU_EVENTS, &events);
+	TAKE();
+	EXPECT_EQ(1, CPU0->taken[0x41]);
+}
+
+/* STI's shadow reaches up to HLT, which would wait for ever. */
+TEST_F(apic, the_window_opens_at_hlt_too)
+{
+	ASSERT_EQ(0, apic_set_reg(&self->g, APIC_LVT0, 0x700));
+	self->g.run->request_interrupt_window = 1;
+	EXPECT_EQ(0x100 + KVM_EXIT_IRQ_WINDOW_OPEN, apic_do(&self->g, apic_halt, 0, 0));
+}
+
 TEST_HARNESS_MAIN

@@ -117,7 +117,7 @@ static void set_window(bool *is_set, bool on, u32 control)
 }
 
 /* User space's interrupt controller is wired to LINT0, if there is such a pin. */
-static bool has_lint0(const struct df_vcpu_arch *arch)
+bool events_has_lint0(const struct df_vcpu_arch *arch)
 {
 	u32 lvt;
 
@@ -131,7 +131,7 @@ static bool has_lint0(const struct df_vcpu_arch *arch)
 void events_raise_waiting(struct df_vcpu_arch *arch)
 {
 	u32 blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
-	bool lint0 = has_lint0(arch);
+	bool lint0 = events_has_lint0(arch);
 
 	if (unlikely(debug_blocks_interrupts(arch))) {
 		set_window(&arch->nmi_window, false, CPU_BASED_NMI_WINDOW_EXITING);
@@ -162,7 +162,7 @@ static bool is_shadowed(const struct df_vcpu_arch *arch)
 bool events_takes_interrupt(const struct df_vcpu_arch *arch)
 {
 	return arch->rflags & X86_EFLAGS_IF && !is_shadowed(arch) && !arch->inject_info &&
-	       !arch->interrupt_pending && has_lint0(arch);
+	       !arch->interrupt_pending && events_has_lint0(arch);
 }
 
 int events_handle_window(struct df_vcpu *vcpu)
@@ -265,7 +265,9 @@ static bool events_valid(const struct kvm_vcpu_events *e)
 static void set_injected(struct df_vcpu_arch *arch, const struct kvm_vcpu_events *e)
 {
 	arch->inject_info = 0;
-	arch->interrupt_pending = false;
+	/* Beside a LAPIC of ours one that waits is not among these events. */
+	if (!lapic_is_here(arch))
+		arch->interrupt_pending = false;
 	if (e->exception.injected || e->exception.pending) {
 		if (e->exception.has_error_code)
 			events_exception_error(arch, e->exception.nr, e->exception.error_code);
@@ -308,6 +310,6 @@ int events_set(struct df_vcpu *vcpu, const struct kvm_vcpu_events *e)
 	set_injected(arch, e);
 	events_take_nmi(arch);
 	if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
-		arch->nmi_pending = !!e->nmi.pending;
+		arch->nmi_pending = min(e->nmi.pending, 2);
 	return 0;
 }

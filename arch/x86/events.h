@@ -38,6 +38,9 @@ void events_nmi(struct df_vcpu_arch *arch);
 /** events_take_nmi() - one that another vCPU or a device has sent. The vCPU's lock held. */
 void events_take_nmi(struct df_vcpu_arch *arch);
 
+/** events_has_lint0() - does an interrupt of user space's controller get to the vCPU? */
+bool events_has_lint0(const struct df_vcpu_arch *arch);
+
 /** events_takes_interrupt() - would one of KVM_INTERRUPT go in now? */
 bool events_takes_interrupt(const struct df_vcpu_arch *arch);
 

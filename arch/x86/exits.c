@@ -368,7 +368,8 @@ static int handle_ept_violation(struct df_vcpu *vcpu)
 	trace_df_ept_violation(vcpu->id, exit->gpa, exit->qualification, vcpu->arch.rip);
 	err = mapping_fault(vcpu->vm, exit->gpa, exit->qualification & EPT_VIOLATION_ACC_WRITE,
 			    exit->qualification & EPT_VIOLATION_ACC_INSTR);
-	if (err == -ENXIO)
+	/* Nobody runs code there: a fetch would fault again. */
+	if (err == -ENXIO && !(exit->qualification & EPT_VIOLATION_ACC_INSTR))
 		err = apic_page_fault(vcpu, exit->gpa);
 	if (err == -ENXIO)
 		return no_memory(vcpu);
@@ -449,10 +450,17 @@ static int handle_exception(struct df_vcpu *vcpu)
 
 static int handle_hlt(struct df_vcpu *vcpu)
 {
-	if (lapic_is_here(&vcpu->arch))
-		return halt_begin(vcpu);
-	skip(vcpu);
-	return exit_to_user(vcpu, KVM_EXIT_HLT);
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	if (!lapic_is_here(arch)) {
+		skip(vcpu);
+		return exit_to_user(vcpu, KVM_EXIT_HLT);
+	}
+	halt_begin(vcpu);
+	/* STI's shadow reached up to here, and what user space waits to inject ends the HLT. */
+	if (arch->wants_window && events_takes_interrupt(arch))
+		return exit_to_user(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
+	return DF_RESUME;
 }
 
 /* A long spin: whoever holds the lock may be waiting for this core. */

@@ -37,10 +37,10 @@ void halt_vcpu_init(struct df_vcpu *vcpu)
 /* What ends HLT. The registers are those of the exit. */
 static bool is_woken(struct df_vcpu_arch *arch)
 {
-	if (arch->nmi_pending && !arch->nmis_blocked)
+	if (arch->inject_info || (arch->nmi_pending && !arch->nmis_blocked))
 		return true;
 	return (arch->rflags & X86_EFLAGS_IF) &&
-	       (arch->interrupt_pending || posted_deliverable(arch));
+	       ((arch->interrupt_pending && events_has_lint0(arch)) || posted_deliverable(arch));
 }
 
 int halt_inner(struct df_vcpu *vcpu)
@@ -56,11 +56,10 @@ int halt_inner(struct df_vcpu *vcpu)
 	return DF_RESUME;
 }
 
-int halt_begin(struct df_vcpu *vcpu)
+void halt_begin(struct df_vcpu *vcpu)
 {
 	exit_skip(&vcpu->arch);
 	vcpu->arch.mp_state = KVM_MP_STATE_HALTED;
-	return DF_RESUME;
 }
 
 static bool is_over(struct df_vcpu_arch *arch)
@@ -79,7 +78,8 @@ static void run_again(struct df_vcpu_arch *arch)
 
 static void sleep(const struct df_vcpu_arch *arch)
 {
-	ktime_t left = timer_sleep(arch);
+	/* Only HLT hears its timer: who waits to be started would wake again and again. */
+	ktime_t left = arch->mp_state == KVM_MP_STATE_HALTED ? timer_sleep(arch) : KTIME_MAX;
 
 	if (left == KTIME_MAX)
 		schedule();

@@ -553,7 +553,8 @@ int df_arch_vcpu_run(struct df_vcpu *vcpu)
 		return -EINVAL;
 	arch->cr8 = cr8;
 	arch->has_run = true;
-	arch->wants_window = READ_ONCE(vcpu->run->request_interrupt_window);
+	arch->wants_window = READ_ONCE(vcpu->run->request_interrupt_window) &&
+			     (!lapic_is_here(arch) || vcpu->vm->arch.split);
 	ret = finish_last_exit(vcpu);
 	if (ret == DF_RESUME && df_host_immediate_exit(vcpu->run))
 		ret = -EINTR;

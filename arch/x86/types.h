@@ -170,6 +170,7 @@ enum { DF_OUTSIDE, DF_IN_GUEST, DF_KICKED };
  * @period: of the timer, in the host's TSC, if it is periodic
  * @tsc_deadline: IA32_TSC_DEADLINE
  * @timer_mode: of LVTT, before it is written
+ * @timer_shift: of TDCR, likewise: a count is so many bits of bus cycles
  * @timer_on: the VMX-preemption timer runs
  * @eoi_vector: the one of DF_REQ_EOI_TO_USER
  * @errors: what ESR will read, when it is written next
@@ -184,6 +185,7 @@ struct df_lapic {
 	u64 period;
 	u64 tsc_deadline;
 	u32 timer_mode;
+	u8 timer_shift;
 	bool timer_on;
 	u8 eoi_vector;
 	u32 errors;

@@ -77,6 +77,8 @@ void posted_request(struct df_vcpu_arch *arch, int request)
 {
 	int cpu;
 
+	/* So that the CPU is still there when it is told. */
+	guard(preempt)();
 	set_bit(request, &arch->requests);
 	/* A full barrier; pairs as in posted_send(). The first to see it in the guest sends. */
 	if (cmpxchg(&arch->where, DF_IN_GUEST, DF_KICKED) != DF_IN_GUEST) {

@@ -55,24 +55,25 @@ static void disarm(struct df_vcpu_arch *arch)
 	arch->lapic.tsc_deadline = 0;
 }
 
-void timer_reset(struct df_vcpu_arch *arch)
-{
-	disarm(arch);
-	arch->lapic.timer_mode = 0;
-}
-
-/* ---- counts of the bus clock ---------------------------------------------------------- */
-
-static unsigned int divide_shift(const struct df_vcpu_arch *arch)
+static u8 divide_shift(const struct df_vcpu_arch *arch)
 {
 	u32 tdcr = lapic_get(arch, APIC_TDCR);
 
 	return (((tdcr & 3) | (tdcr & 8) >> 1) + 1) & 7;
 }
 
+void timer_reset(struct df_vcpu_arch *arch)
+{
+	disarm(arch);
+	arch->lapic.timer_mode = mode(arch);
+	arch->lapic.timer_shift = divide_shift(arch);
+}
+
+/* ---- counts of the bus clock ---------------------------------------------------------- */
+
 static u64 count_ns(const struct df_vcpu *vcpu)
 {
-	return READ_ONCE(vcpu->vm->arch.bus_cycle_ns) << divide_shift(&vcpu->arch);
+	return READ_ONCE(vcpu->vm->arch.bus_cycle_ns) << vcpu->arch.lapic.timer_shift;
 }
 
 /* Of the host's TSC; as many as are needed for all of it. */
@@ -118,7 +119,8 @@ u32 timer_count(struct df_vcpu *vcpu)
 	now = rdtsc();
 	if (is_tsc_deadline(&vcpu->arch) || lapic->deadline <= now)
 		return 0;
-	return cycles_to_count(vcpu, lapic->deadline - now);
+	/* 0 is one that has fired: what is left of the last tick is a tick. */
+	return max(cycles_to_count(vcpu, lapic->deadline - now), 1);
 }
 
 void timer_count_written(struct df_vcpu *vcpu, u32 count)
@@ -142,6 +144,7 @@ void timer_divide_written(struct df_vcpu *vcpu, u32 divide)
 	u32 left = timer_count(vcpu);
 
 	lapic_put(arch, APIC_TDCR, divide);
+	arch->lapic.timer_shift = divide_shift(arch);
 	if (arch->lapic.deadline && !is_tsc_deadline(arch))
 		start(vcpu, left);
 }
@@ -275,8 +278,7 @@ void timer_restore(struct df_vcpu *vcpu, u32 left)
 	u64 deadline = arch->lapic.tsc_deadline;
 	u32 count = lapic_get(arch, APIC_TMICT);
 
-	disarm(arch);
-	arch->lapic.timer_mode = mode(arch);
+	timer_reset(arch);
 	if (is_tsc_deadline(arch))
 		timer_set_deadline(arch, deadline);
 	else if (count && (left || mode(arch) == APIC_LVT_TIMER_PERIODIC))

@@ -25,13 +25,13 @@ struct df_vcpu;
 
 void timer_init(void);
 
-/** timer_reset() - no deadline, one-shot. */
+/** timer_reset() - no deadline; mode and divisor are those of the registers. */
 void timer_reset(struct df_vcpu_arch *arch);
 
 /** timer_modes() - the bits of LVTT that the guest's CPUID gives it. */
 u32 timer_modes(const struct df_vcpu_arch *arch);
 
-/* What follows from a write to a register, which is there already but for TDCR's. */
+/* What follows from a write to a register, which may be there already. */
 void timer_mode_written(struct df_vcpu_arch *arch);
 void timer_count_written(struct df_vcpu *vcpu, u32 count);
 void timer_divide_written(struct df_vcpu *vcpu, u32 divide);

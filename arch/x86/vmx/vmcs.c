@@ -167,12 +167,8 @@ void vmcs_host_on_cpu(void)
 /* MWAIT in a guest needs a CPU whose timers, and whose wake-ups, are sound in any state. */
 u64 vmcs_disabled_exits(void)
 {
-	u64 exits = KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE;
-
-	if (boot_cpu_has(X86_FEATURE_MWAIT) && boot_cpu_has(X86_FEATURE_ARAT) &&
-	    !boot_cpu_has_bug(X86_BUG_MONITOR))
-		exits |= KVM_X86_DISABLE_EXITS_MWAIT;
-	return exits;
+	/* Not MWAIT: the VMX-preemption timer, which is the guest's, may stop in it. */
+	return KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE;
 }
 
 /* What those that user space does without are controlled by. */
@@ -182,8 +178,6 @@ static void disable_exits(u64 exits)
 
 	if (exits & KVM_X86_DISABLE_EXITS_HLT)
 		off |= CPU_BASED_HLT_EXITING;
-	if (exits & KVM_X86_DISABLE_EXITS_MWAIT)
-		off |= CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING;
 	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, controls.primary & ~off);
 	if (exits & KVM_X86_DISABLE_EXITS_PAUSE)
 		vmcs_use(SECONDARY_EXEC_PAUSE_LOOP_EXITING, false);
