@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/kvm.h>
 #include <linux/kvm_para.h>
-#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/uaccess.h>
@@ -35,7 +34,7 @@
 #define ARAT		BIT(2)		/* the APIC's timer does not stop */
 
 /* They are sorted: where this leaf is, if it is there. */
-static const struct kvm_cpuid_entry2 *search(const struct df_vcpu_arch *arch, u32 leaf)
+static noinline const struct kvm_cpuid_entry2 *search(const struct df_vcpu_arch *arch, u32 leaf)
 {
 	const struct kvm_cpuid_entry2 *e = arch->cpuid;
 	u32 n = arch->nr_cpuid;
@@ -53,23 +52,44 @@ static const struct kvm_cpuid_entry2 *search(const struct df_vcpu_arch *arch, u3
 	return e;
 }
 
-/* Guests ask for the first ones most. */
-static const struct kvm_cpuid_entry2 *first(const struct df_vcpu_arch *arch, u32 leaf)
+/* The first 32 leaves of each of the four ranges, which guests ask for most. */
+#define IS_NEAR(leaf)		(!((leaf) & 0x3fffffe0))
+
+static u32 near_leaf(u32 slot)
 {
-	if (leaf >= DF_CPUID_FIRST)
-		return search(arch, leaf);
-	return arch->cpuid + arch->cpuid_first[array_index_nospec(leaf, DF_CPUID_FIRST)];
+	return (slot & 31) | (slot & 0x60) << 25;
+}
+
+static u32 near_slot(u32 leaf)
+{
+	return (leaf & 31) | (leaf >> 25 & 0x60);
+}
+
+static void find_near(struct df_vcpu_arch *arch)
+{
+	for (u32 slot = 0; slot < ARRAY_SIZE(arch->near_cpuid); slot++)
+		arch->near_cpuid[slot] = search(arch, near_leaf(slot)) - arch->cpuid;
 }
 
 /* Of those with the same leaf the first that user space gave is the one. */
-const struct kvm_cpuid_entry2 *cpuid_find(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
+static __always_inline const struct kvm_cpuid_entry2 *find(const struct df_vcpu_arch *arch,
+							   u32 leaf, u32 subleaf)
 {
-	const struct kvm_cpuid_entry2 *e = first(arch, leaf), *end = arch->cpuid + arch->nr_cpuid;
+	const struct kvm_cpuid_entry2 *e = arch->cpuid, *end = e + arch->nr_cpuid;
 
+	if (likely(IS_NEAR(leaf)))
+		e += arch->near_cpuid[near_slot(leaf)];
+	else
+		e = search(arch, leaf);
 	for (; e < end && e->function == leaf; e++)
 		if (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || e->index == subleaf)
 			return e;
 	return NULL;
+}
+
+const struct kvm_cpuid_entry2 *cpuid_find(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
+{
+	return find(arch, leaf, subleaf);
 }
 
 bool cpuid_has(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf, enum cpuid_regs_idx reg,
@@ -129,52 +149,73 @@ void cpuid_pv_enforce(struct df_vcpu_arch *arch, bool enforce)
 	arch->pv_features = enforce ? pv_features(arch) : ~0U;
 }
 
-/*
- * SDM, "Input Limits and Levels" of these leaves: any subleaf has its own number and
- * the x2APIC ID. As KVM: if there is a second one.
- */
-static void answer_topology(struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
+/* What follows the registers, whatever user space says; the VMCS current. */
+static __always_inline u32 follow_cr4(u32 ecx)
 {
-	const struct kvm_cpuid_entry2 *e = cpuid_find(arch, leaf, 1);
-
-	if (!e)
-		return;
-	arch->regs[DF_RCX] = (u8)subleaf;
-	arch->regs[DF_RDX] = e->edx;
+	return vmcs_read(GUEST_CR4) & X86_CR4_OSXSAVE ? ecx | OSXSAVE : ecx & ~OSXSAVE;
 }
 
-/* What follows the registers, whatever user space says; the VMCS current. */
+static __always_inline u32 follow_apic(const struct df_vcpu_arch *arch, u32 edx)
+{
+	return arch->apic_base & MSR_IA32_APICBASE_ENABLE ? edx | APIC : edx & ~APIC;
+}
+
+static bool follows_xcr0(u32 leaf, u32 subleaf)
+{
+	return leaf == LEAF_XSTATE && subleaf < 2;
+}
+
 static void follow_registers(const struct df_vcpu_arch *arch, struct kvm_cpuid_entry2 *e)
 {
 	if (e->function == 1) {
-		e->ecx &= ~(u32)OSXSAVE;
-		if (vmcs_read(GUEST_CR4) & X86_CR4_OSXSAVE)
-			e->ecx |= OSXSAVE;
-		e->edx &= ~(u32)APIC;
-		if (arch->apic_base & MSR_IA32_APICBASE_ENABLE)
-			e->edx |= APIC;
-	} else if (e->function == LEAF_XSTATE && e->index < 2) {
+		e->ecx = follow_cr4(e->ecx);
+		e->edx = follow_apic(arch, e->edx);
+	} else if (follows_xcr0(e->function, e->index)) {
 		e->ebx = fpu_size(arch->xcr0, e->index == 1);
 	}
 }
 
-/* What is not there is zeroes. */
-static void answer(struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
+/*
+ * What is not there is zeroes; but any level of topology has its own number and the
+ * x2APIC ID, as KVM has it: if there is a second one.
+ */
+static noinline void answer_none(struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
 {
-	const struct kvm_cpuid_entry2 *found = cpuid_find(arch, leaf, subleaf);
-	struct kvm_cpuid_entry2 e = {};
+	const struct kvm_cpuid_entry2 *e = NULL;
+
+	if (leaf == LEAF_TOPOLOGY || leaf == LEAF_TOPOLOGY2)
+		e = cpuid_find(arch, leaf, 1);
+	arch->regs[DF_RAX] = 0;
+	arch->regs[DF_RBX] = 0;
+	arch->regs[DF_RCX] = e ? (u8)subleaf : 0;
+	arch->regs[DF_RDX] = e ? e->edx : 0;
+}
+
+static noinline void answer_xstate(struct df_vcpu_arch *arch, u32 subleaf)
+{
+	arch->regs[DF_RBX] = fpu_size(arch->xcr0, subleaf == 1);
+}
+
+/* By hand, not by a copy of the entry: there are not many exits that come more often. */
+static __always_inline void answer(struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
+{
+	const struct kvm_cpuid_entry2 *e = find(arch, leaf, subleaf);
 	u64 *regs = arch->regs;
 
-	if (found) {
-		e = *found;
-		follow_registers(arch, &e);
+	if (unlikely(!e)) {
+		answer_none(arch, leaf, subleaf);
+		return;
 	}
-	regs[DF_RAX] = e.eax;
-	regs[DF_RBX] = e.ebx;
-	regs[DF_RCX] = e.ecx;
-	regs[DF_RDX] = e.edx;
-	if (!found && (leaf == LEAF_TOPOLOGY || leaf == LEAF_TOPOLOGY2))
-		answer_topology(arch, leaf, subleaf);
+	regs[DF_RAX] = e->eax;
+	regs[DF_RBX] = e->ebx;
+	regs[DF_RCX] = e->ecx;
+	regs[DF_RDX] = e->edx;
+	if (leaf == 1) {
+		regs[DF_RCX] = follow_cr4(e->ecx);
+		regs[DF_RDX] = follow_apic(arch, e->edx);
+	} else if (follows_xcr0(leaf, subleaf)) {
+		answer_xstate(arch, subleaf);
+	}
 }
 
 static bool is_faulting(const struct df_vcpu_arch *arch)
@@ -268,8 +309,7 @@ int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 	kfree(arch->cpuid);
 	arch->cpuid = entries;
 	arch->nr_cpuid = head.nent;
-	for (u32 leaf = 0; leaf < DF_CPUID_FIRST; leaf++)
-		arch->cpuid_first[leaf] = search(arch, leaf) - entries;
+	find_near(arch);
 	mask_pv(arch);
 	cpuid_pv_enforce(arch, arch->pv_enforced);
 

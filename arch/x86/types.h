@@ -141,9 +141,6 @@ enum {
 	DF_NR_STORED = DF_STORED_MTRR_VARIABLE + 2 * 8
 };
 
-/* Leaves from 0 on that are found without searching. */
-#define DF_CPUID_FIRST	32
-
 /* What a vCPU is asked to do before it enters the guest again; bits of @requests. */
 enum {
 	DF_REQ_PML,
@@ -269,7 +266,7 @@ struct df_vcpu_arch {
 
 	struct kvm_cpuid_entry2 *cpuid;
 	u32 nr_cpuid;
-	u16 cpuid_first[DF_CPUID_FIRST];	/* where each of these leaves is */
+	u16 near_cpuid[128];		/* where the first leaves of each range are */
 	u32 pv_features;		/* KVM_FEATURE_* that the guest may use */
 	bool pv_enforced;		/* ... are those of its CPUID */
 	bool has_run;
