@@ -141,7 +141,7 @@ static int inner_out(struct df_vcpu *vcpu, u64 q)
 		trace_pio(vcpu, true, data);
 	exit_skip(arch);
 	if (df_ioeventfd_any(vcpu->vm, false) && is_kick(vcpu, q))
-		return DF_TO_HOST;
+		return DF_TO_WAKE;
 	/* Of the four bytes, user space looks at as many as it is told. */
 	*(u32 *)df_vcpu_pio_data(vcpu) = data;
 	return exit_pio(vcpu, q);
@@ -231,11 +231,18 @@ void exit_handle_host(struct df_vcpu *vcpu)
 	case EXIT_REASON_EXCEPTION_NMI:
 		host_exception();
 		break;
-	case EXIT_REASON_IO_INSTRUCTION:
-		eventfd_signal(vcpu->arch.kick);
-		break;
 	}
-	if (vcpu->arch.lapic.to_wake)
+}
+
+void exit_wake(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	if (arch->kick) {
+		eventfd_signal(arch->kick);
+		arch->kick = NULL;
+	}
+	if (arch->lapic.to_wake)
 		delivery_wake(vcpu);
 }
 

@@ -61,7 +61,7 @@ static int send_ipi_inner(struct df_vcpu *vcpu, bool wide)
 	if (answer == -EAGAIN)
 		return DF_TO_MIDDLE;
 	finish(arch, answer, wide);
-	return arch->lapic.to_wake ? DF_TO_HOST : DF_RESUME;
+	return arch->lapic.to_wake ? DF_TO_WAKE : DF_RESUME;
 }
 
 /* NMIs, for one. */

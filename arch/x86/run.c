@@ -379,6 +379,27 @@ static __always_inline void load_cr2(const struct df_vcpu_arch *arch)
 		native_write_cr2(arch->cr2);
 }
 
+/*
+ * Others are woken out of the ring, and so with the history of branches
+ * cleared, but no further out: an eventfd's waiters are called under the lock of
+ * their queue, with interrupts off, where nothing sleeps and nothing uses the FPU.
+ * Who traces them may look at user memory, and fault: CR2 is in the CPU anew. On
+ * PREEMPT_RT that lock sleeps.
+ *
+ * Return: whether the guest can go on, with all in place.
+ */
+static noinline bool wake_and_stay(struct df_vcpu *vcpu)
+{
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		return false;
+	exit_wake(vcpu);
+	if (has_to_leave(&vcpu->arch))
+		return false;
+	prepare_entry(vcpu);
+	load_cr2(&vcpu->arch);
+	return true;
+}
+
 /* With what interrupts, which are off, must not find: the guest's FPU, CR2, breakpoints. */
 static int enter_apart(struct df_vcpu *vcpu)
 {
@@ -392,10 +413,12 @@ static int enter_apart(struct df_vcpu *vcpu)
 		debug_load(arch);
 	load_cr2(arch);
 	fpu_in(arch);
-	/* Last: what was just stored is the host's. */
-	vmx_flush_l1d();
-	ret = enter(arch);
-	arch->cr2 = native_read_cr2();
+	do {
+		/* Last: what was just stored is the host's. */
+		vmx_flush_l1d();
+		ret = enter(arch);
+		arch->cr2 = native_read_cr2();
+	} while (unlikely(ret == DF_TO_WAKE) && wake_and_stay(vcpu));
 	fpu_out(arch);
 	/* An exit clears DEBUGCTL and DR7; the host's own breakpoints are in a variable. */
 	if (unlikely(debugctl))
@@ -436,7 +459,9 @@ static int enter_and_stay(struct df_vcpu *vcpu)
 			read_rest_of_exit(arch);
 			return DF_RESUME;
 		}
-		if (ret == DF_TO_HOST)
+		if (ret == DF_TO_WAKE)
+			exit_wake(vcpu);
+		else if (ret == DF_TO_HOST)
 			exit_handle_host(vcpu);
 	}
 	return -EAGAIN;

@@ -15,6 +15,7 @@
 enum {
 	DF_TO_MIDDLE = 2,
 	DF_TO_HOST,	/* it is an event of the host's, or the host has work */
+	DF_TO_WAKE,	/* others are to be woken, and the guest can go on */
 	DF_NO_ENTRY,	/* it is none: the CPU refused the guest's state */
 	DF_UNHANDLED,	/* to be looked at outside of the ring */
 };
@@ -57,12 +58,16 @@ int run_exit(struct df_vcpu_arch *arch);
  * exit_handle_inner() - exits that need only what is at hand
  *
  * Context: Interrupts off, the VMCS current; no indirect branch, see vmx_enter().
- * Return: DF_RESUME, DF_TO_USER, DF_TO_HOST, or DF_TO_MIDDLE for all others.
+ * Return: DF_RESUME, DF_TO_USER, DF_TO_HOST, DF_TO_WAKE, or DF_TO_MIDDLE for all
+ * others.
  */
 int exit_handle_inner(struct df_vcpu *vcpu);
 
 /** exit_handle_host() - what came for the host while the guest ran. Context: Interrupts off. */
 void exit_handle_host(struct df_vcpu *vcpu);
+
+/** exit_wake() - whom the guest has called: a backend's eventfd, halted vCPUs. As above. */
+void exit_wake(struct df_vcpu *vcpu);
 
 /**
  * exit_handle() - the middle ring: an exit, with the kernel as it always is

@@ -276,7 +276,7 @@ struct df_vcpu_arch {
 	struct df_access access;
 	u32 msr_index;
 
-	struct eventfd_ctx *kick;	/* to be signalled on the way out of the inner ring */
+	struct eventfd_ctx *kick;	/* to be signalled outside of the inner ring */
 };
 
 #endif

@@ -344,7 +344,7 @@ int delivery_icr_inner(struct df_vcpu *vcpu, u32 dest, u32 icr)
 		return DF_TO_MIDDLE;
 	deliver_by(vcpu->vm, vcpu, &irq, accept_vector);
 	vcpu->arch.lapic.to_wake |= irq.wake;
-	return irq.wake ? DF_TO_HOST : DF_RESUME;
+	return irq.wake ? DF_TO_WAKE : DF_RESUME;
 }
 
 int delivery_to_set_inner(struct df_vcpu *vcpu, const struct delivery_set *set, u32 icr)

@@ -30,7 +30,7 @@ void delivery_wake(struct df_vcpu *vcpu);
  * delivery_icr_inner() - delivery_icr() in the inner ring
  *
  * Context: Interrupts off; no indirect branch.
- * Return: DF_RESUME, DF_TO_HOST if somebody is to be woken, or DF_TO_MIDDLE if
+ * Return: DF_RESUME, DF_TO_WAKE if somebody is to be woken, or DF_TO_MIDDLE if
  * nothing was done.
  */
 int delivery_icr_inner(struct df_vcpu *vcpu, u32 dest, u32 icr);
