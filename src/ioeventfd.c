@@ -20,6 +20,7 @@
  * @len: of how many bytes; 0: of any number of them
  * @any: what is written does not matter
  * @data: else: what
+ * @bare_age: there is no memory, if this is df_vm.slots_age; without a lock
  * @eventfd: held
  */
 struct df_ioeventfd {
@@ -27,10 +28,11 @@ struct df_ioeventfd {
 	u32 len;
 	bool any;
 	u64 data;
+	u64 bare_age;
 	struct eventfd_ctx *eventfd;
 };
 
-/* Those of ports, or of memory; never changed, only replaced. */
+/* Those of ports, or of memory; but for @bare_age never changed, only replaced. */
 struct df_ioeventfds {
 	struct rcu_head rcu;
 	u32 nr;
@@ -80,10 +82,10 @@ static long locate(const struct df_ioeventfds *table, u64 addr, u32 len, bool an
 	return ~(long)first;
 }
 
-struct eventfd_ctx *df_ioeventfd_find(const struct df_vm *vm, bool mmio, u64 addr,
-				      unsigned int len, u64 data)
+static struct df_ioeventfd *find(const struct df_vm *vm, bool mmio, u64 addr, unsigned int len,
+				 u64 data)
 {
-	const struct df_ioeventfds *table = rcu_dereference_sched(vm->irq.ioeventfds[mmio]);
+	struct df_ioeventfds *table = rcu_dereference_sched(vm->irq.ioeventfds[mmio]);
 	long at;
 
 	if (len && len < sizeof(data))
@@ -91,7 +93,32 @@ struct eventfd_ctx *df_ioeventfd_find(const struct df_vm *vm, bool mmio, u64 add
 	at = locate(table, addr, len, false, data);
 	if (at < 0 || (!len && table->sorted[at].len))
 		return NULL;
-	return table->sorted[at].eventfd;
+	return &table->sorted[at];
+}
+
+struct eventfd_ctx *df_ioeventfd_find(const struct df_vm *vm, bool mmio, u64 addr,
+				      unsigned int len, u64 data)
+{
+	const struct df_ioeventfd *it = find(vm, mmio, addr, len, data);
+
+	return it ? it->eventfd : NULL;
+}
+
+struct eventfd_ctx *df_ioeventfd_find_bare(const struct df_vm *vm, u64 gpa)
+{
+	const struct df_ioeventfd *it = find(vm, true, gpa, 0, 0);
+
+	return it && READ_ONCE(it->bare_age) == READ_ONCE(vm->slots_age) ? it->eventfd : NULL;
+}
+
+void df_ioeventfd_set_bare(const struct df_vm *vm, u64 gpa, u64 slots_age)
+{
+	struct df_ioeventfd *it;
+
+	guard(preempt)();
+	it = find(vm, true, gpa, 0, 0);
+	if (it)
+		WRITE_ONCE(it->bare_age, slots_age);
 }
 
 bool df_ioeventfd_signal(const struct df_vm *vm, bool mmio, u64 addr, unsigned int len, u64 data)

@@ -46,6 +46,24 @@ int df_ioeventfd(struct df_vm *vm, const struct kvm_ioeventfd *args);
 struct eventfd_ctx *df_ioeventfd_find(const struct df_vm *vm, bool mmio, u64 addr,
 				      unsigned int len, u64 data);
 
+/**
+ * df_ioeventfd_find_bare() - the one that any write signals, of any length and data,
+ * if it is known that there is no memory
+ *
+ * Context: As df_ioeventfd_find(), the inner ring's too.
+ */
+struct eventfd_ctx *df_ioeventfd_find_bare(const struct df_vm *vm, u64 gpa);
+
+/**
+ * df_ioeventfd_set_bare() - there is no memory at an address
+ * @vm: the VM
+ * @gpa: the address
+ * @slots_age: df_vm.slots_age, read before it was looked for
+ *
+ * Context: Process context.
+ */
+void df_ioeventfd_set_bare(const struct df_vm *vm, u64 gpa, u64 slots_age);
+
 /** df_ioeventfd_any() - is there one at all? Context: Any. */
 static inline bool df_ioeventfd_any(const struct df_vm *vm, bool mmio)
 {

@@ -93,6 +93,7 @@ int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *r
 	    df_arch_memory_reserved(vm, new.gfn, new.pages))
 		return -EEXIST;
 
+	WRITE_ONCE(vm->slots_age, vm->slots_age + 1);
 	if (!new.pages) {
 		delete_slot(vm, slot);
 		return 0;

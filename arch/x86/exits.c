@@ -161,6 +161,43 @@ static noinline int inner_io(struct df_vcpu *vcpu)
 	return exit_pio(vcpu, q);
 }
 
+#define EPT_LINEAR	(EPT_VIOLATION_GVA_IS_VALID | EPT_VIOLATION_GVA_TRANSLATED)
+
+/* A write by an instruction, and nothing but a write, which the guest's tables allow. */
+static bool is_store(const struct vmx_exit *exit, u64 q)
+{
+	u64 access = EPT_VIOLATION_ACC_READ | EPT_VIOLATION_ACC_WRITE | EPT_VIOLATION_ACC_INSTR;
+
+	return (q & (access | EPT_LINEAR | INTR_INFO_UNBLOCK_NMI)) ==
+	       (EPT_VIOLATION_ACC_WRITE | EPT_LINEAR) &&
+	       !(exit->idt_info & VECTORING_INFO_VALID_MASK);
+}
+
+/*
+ * A store to an eventfd that does not ask what is stored, or how much: nothing has
+ * to be decoded, if only the instruction's length is known. The SDM does not
+ * say that it is, after this exit; KVM knows of CPUs that it is there, and of
+ * hypervisors, which may be beneath us, that it may not be.
+ */
+static noinline int inner_store(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	u64 gpa;
+
+	if (!df_ioeventfd_any(vcpu->vm, true) || boot_cpu_has(X86_FEATURE_HYPERVISOR) ||
+	    !is_store(&arch->exit, vmcs_read(EXIT_QUALIFICATION)))
+		return DF_TO_MIDDLE;
+	gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
+	/* The APIC's page comes first. */
+	if (!((gpa ^ arch->apic_base) >> PAGE_SHIFT))
+		return DF_TO_MIDDLE;
+	arch->kick = df_ioeventfd_find_bare(vcpu->vm, gpa);
+	if (!arch->kick)
+		return DF_TO_MIDDLE;
+	exit_skip(arch);
+	return DF_TO_WAKE;
+}
+
 /* The xAPIC's registers that the CPU leaves to us; the value is there already. */
 static noinline int apic_write_inner(struct df_vcpu *vcpu)
 {
@@ -188,6 +225,7 @@ int exit_handle_inner(struct df_vcpu *vcpu)
 	case EXIT_REASON_WBINVD:		return skip(vcpu);
 	case EXIT_REASON_NMI_WINDOW:		return DF_RESUME;
 	case EXIT_REASON_HLT:			return halt_inner(vcpu);
+	case EXIT_REASON_EPT_VIOLATION:		return inner_store(vcpu);
 	case EXIT_REASON_APIC_WRITE:		return apic_write_inner(vcpu);
 	case EXIT_REASON_PREEMPTION_TIMER:
 		timer_exit(&vcpu->arch);
@@ -349,8 +387,6 @@ static int handle_cr(struct df_vcpu *vcpu)
 
 /* ---- memory -------------------------------------------------------------------------- */
 
-#define EPT_LINEAR	(EPT_VIOLATION_GVA_IS_VALID | EPT_VIOLATION_GVA_TRANSLATED)
-
 /*
  * No memory, or none that may be written. The CPU cannot be helped with a
  * fetch, with its own walk of the guest's tables, or with half a delivery.
@@ -370,6 +406,7 @@ static int no_memory(struct df_vcpu *vcpu)
 static int handle_ept_violation(struct df_vcpu *vcpu)
 {
 	const struct vmx_exit *exit = &vcpu->arch.exit;
+	u64 age = READ_ONCE(vcpu->vm->slots_age);
 	int err;
 
 	trace_df_ept_violation(vcpu->id, exit->gpa, exit->qualification, vcpu->arch.rip);
@@ -378,8 +415,11 @@ static int handle_ept_violation(struct df_vcpu *vcpu)
 	/* Nobody runs code there: a fetch would fault again. */
 	if (err == -ENXIO && !(exit->qualification & EPT_VIOLATION_ACC_INSTR))
 		err = apic_page_fault(vcpu, exit->gpa);
-	if (err == -ENXIO)
+	if (err == -ENXIO) {
+		if (df_ioeventfd_any(vcpu->vm, true))
+			df_ioeventfd_set_bare(vcpu->vm, exit->gpa, age);
 		return no_memory(vcpu);
+	}
 	/* A page that shrank or moved between two looks: the guest tries again. */
 	return err && err != -EAGAIN ? err : DF_RESUME;
 }
