@@ -460,8 +460,8 @@ int msr_handle_inner(struct df_vcpu *vcpu, bool write)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	u32 index = arch->regs[DF_RCX];
-	const struct row *row = find_for_guest(arch, index);
 	u64 *place, value = edx_eax(arch);
+	const struct row *row;
 
 	if (write && index == LAPIC_MSR(APIC_ICR))
 		return lapic_icr_inner(vcpu, value);
@@ -472,6 +472,7 @@ int msr_handle_inner(struct df_vcpu *vcpu, bool write)
 		exit_skip(arch);
 		return DF_RESUME;
 	}
+	row = find_for_guest(arch, index);
 	if (!row || row->place != STORED)
 		return DF_TO_MIDDLE;
 	place = stored(arch, row);

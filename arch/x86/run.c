@@ -175,7 +175,7 @@ static __always_inline void prepare_entry(struct df_vcpu *vcpu)
 	if (arch->lapic.deadline)
 		timer_enter(arch);
 	if (lapic_is_here(arch) && posted_pending(arch))
-		posted_fold(arch);
+		posted_enter(arch);
 	if (unlikely(!is_only_past(arch)) || trace_df_entry_enabled()) {
 		prepare_rest(vcpu);
 		return;

@@ -90,12 +90,12 @@ void posted_request(struct df_vcpu_arch *arch, int request)
 		smp_send_reschedule(cpu);
 }
 
-void posted_fold(struct df_vcpu_arch *arch)
+/* Returns the highest, or -1: whoever set ON may have set no bit that was not set. */
+static int fold(struct df_vcpu_arch *arch)
 {
 	struct pi_desc *pi = &arch->lapic.page->pi;
+	int highest = -1;
 
-	if (!pi_test_on(pi))
-		return;
 	pi_clear_on(pi);
 	/* Before PIR is read: what is posted behind that sets ON again. */
 	smp_mb__after_atomic();
@@ -105,10 +105,28 @@ void posted_fold(struct df_vcpu_arch *arch)
 		if (!bits)
 			continue;
 		bits = xchg(&pi->pir64[i], 0);
+		highest = i * 64 + __fls(bits);
 		*lapic_reg(arch, APIC_IRR + i * 0x20) |= (u32)bits;
 		*lapic_reg(arch, APIC_IRR + i * 0x20 + 0x10) |= bits >> 32;
 	}
+	return highest;
+}
+
+void posted_fold(struct df_vcpu_arch *arch)
+{
+	if (!posted_pending(arch))
+		return;
+	fold(arch);
 	arch->dirty |= DF_DIRTY_APIC;
+}
+
+void posted_enter(struct df_vcpu_arch *arch)
+{
+	int highest = fold(arch);
+	u16 status = vmcs_read(GUEST_INTR_STATUS);
+
+	if ((u8)status < highest)
+		vmcs_write(GUEST_INTR_STATUS, (status & 0xff00) | highest);
 }
 
 int posted_highest(const struct df_vcpu_arch *arch, unsigned int first)

@@ -86,6 +86,15 @@ static __always_inline bool posted_pending(const struct df_vcpu_arch *arch)
 /** posted_fold() - move what is posted into IRR. Context: The vCPU's thread. */
 void posted_fold(struct df_vcpu_arch *arch);
 
+/**
+ * posted_enter() - the same before an entry, if anything is posted
+ *
+ * Of RVI and SVI, which DF_DIRTY_APIC has written anew, that changes only RVI.
+ *
+ * Context: Interrupts off, the VMCS current; no indirect branch.
+ */
+void posted_enter(struct df_vcpu_arch *arch);
+
 /** posted_pair() - 64 bits of IRR, ISR or TMR. */
 static inline u64 posted_pair(const struct df_vcpu_arch *arch, unsigned int reg)
 {
