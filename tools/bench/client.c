@@ -9,13 +9,18 @@
 #include <err.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <x86intrin.h>
 
-#include "guest.h"
+#include "apic.h"
 
 #define ROUNDS 512 /* of a guest's loop, and pages in WINDOW */
 #define WARM_UP 32 /* of them; not counted */
-#define SAMPLES 0x20000
+#define CODE 0x30000
+#define SAMPLES 0x40000
+#define PORT_END 0x12
+#define PORT_KICK 0x20
+#define KICK (16UL << 20) /* no memory is there */
 #define WINDOW GUEST_MEMORY /* the slot for first touches, 2 MiB */
 #define WINDOW_SIZE (2UL << 20)
 
@@ -53,7 +58,8 @@ static void check_tick(void)
  */
 #define LOOP(inputs, operation)                                                           \
 	"1: rdtsc\n mov %eax, %r8d\n" inputs "\n" operation "\n rdtsc\n sub %r8d, %eax\n" \
-	"mov %eax, (%rdi)\n add $4, %rdi\n add %r11, %r10\n dec %r9d\n jnz 1b\n hlt\n"
+	"mov %eax, (%rdi)\n add $4, %rdi\n add %r11, %r10\n dec %r9d\n jnz 1b\n"      \
+	"out %al, $0x12\n"
 #define LOOPS(name, inputs, operation) \
 	GUEST_ASM(code_##name, 64, LOOP(inputs, "") LOOP(inputs, operation))
 
@@ -64,12 +70,22 @@ LOOPS(rdmsr, "mov %r10d, %ecx", "rdmsr");
 LOOPS(wrmsr, "mov %r10d, %ecx\n xor %eax, %eax\n xor %edx, %edx", "wrmsr");
 LOOPS(out, "", "out %al, $0x10");
 LOOPS(touch, "", "movb $1, (%r10)");
+LOOPS(kick_port, "", "out %al, $0x20");
+LOOPS(kick, "mov $7, %eax", "mov %eax, (%r10)");
+LOOPS(icr_self, "mov $0x830, %ecx\n mov $0x40040, %eax\n xor %edx, %edx", "wrmsr");
+LOOPS(icr_other, "mov $0x830, %ecx\n mov $0x40, %eax\n mov $1, %edx", "wrmsr");
+LOOPS(deadline, "mov $0x6e0, %ecx\n xor %eax, %eax\n mov $0x1000, %edx", "wrmsr");
+/* Both loops send themselves an interrupt, of which the one takes notice. */
+LOOPS(hlt, "mov $0x83f, %ecx\n mov $0x41, %eax\n xor %edx, %edx\n wrmsr", "sti\n hlt\n cli");
+/* A deadline that is over. */
+LOOPS(timer, "mov $0x6e0, %ecx\n mov $1, %eax\n xor %edx, %edx", "wrmsr\n sti\n nop\n cli");
 
 struct test {
 	const char *name;
 	const uint8_t *code, *end;
 	uint64_t operand, stride;
 	int (*prepare)(struct guest *g);
+	bool apic; /* in the kernel, in x2APIC mode; and there is another vCPU, which does not run */
 };
 
 /* As many leaves as a VMM gives a guest, the one that is asked for behind all others. */
@@ -88,6 +104,42 @@ static int many_leaves(struct guest *g)
 	cpuid.entries[29].function = 0x80000001;
 	cpuid.entries[29].edx = 1 << 11 | 1 << 20 | 1 << 29;
 	return ioctl(g->vcpu, KVM_SET_CPUID2, &cpuid);
+}
+
+static int add_kick(struct guest *g, uint32_t flags, uint64_t addr, uint32_t len)
+{
+	struct kvm_ioeventfd e = {
+		.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+		.flags = flags,
+		.addr = addr,
+		.len = len,
+		.datamatch = 7,
+	};
+	int error = ioctl(g->vm, KVM_IOEVENTFD, &e);
+
+	((uint64_t *)(g->memory + 0x12000))[KICK >> 21] = KICK | 0x93;
+	close(e.fd);
+	return error;
+}
+
+static int kick_port(struct guest *g)
+{
+	return add_kick(g, KVM_IOEVENTFD_FLAG_PIO, PORT_KICK, 1);
+}
+
+static int kick_any(struct guest *g)
+{
+	return add_kick(g, 0, KICK, 0);
+}
+
+static int kick_match(struct guest *g)
+{
+	return add_kick(g, KVM_IOEVENTFD_FLAG_DATAMATCH, KICK, 4);
+}
+
+static int deadline(struct guest *g)
+{
+	return apic_set_reg(g, APIC_LVTT, APIC_LVT_TIMER_TSCDEADLINE | 0x40);
 }
 
 static int compare(const void *a, const void *b)
@@ -137,7 +189,7 @@ struct cost {
 	int64_t exits; /* of all rounds */
 };
 
-/* Runs the next loop to its HLT. Returns false if the guest got an exception. */
+/* Runs the next loop to its end. Returns false if the guest got an exception. */
 static bool run_loop(struct guest *g, const struct test *t, struct cost *cost)
 {
 	struct kvm_regs regs;
@@ -147,6 +199,7 @@ static bool run_loop(struct guest *g, const struct test *t, struct cost *cost)
 
 	if (ioctl(g->vcpu, KVM_GET_REGS, &regs))
 		err(1, "%s: KVM_GET_REGS", device);
+	regs.rsp = GUEST_STACK;
 	regs.rdi = SAMPLES;
 	regs.r9 = ROUNDS;
 	regs.r10 = t->operand;
@@ -156,11 +209,12 @@ static bool run_loop(struct guest *g, const struct test *t, struct cost *cost)
 	exits = count_exits(g);
 	do
 		reason = guest_run(g);
-	while (reason == KVM_EXIT_IO);
-	/* There is no IDT: an exception is a triple fault. */
-	if (reason == KVM_EXIT_SHUTDOWN)
+	while (reason == KVM_EXIT_IO && g->run->io.port == APIC_PORT_DONE);
+	/* Without an IDT an exception is a triple fault. */
+	if (reason == KVM_EXIT_SHUTDOWN ||
+	    (reason == KVM_EXIT_IO && g->run->io.port == APIC_PORT_TRAP))
 		return false;
-	if (reason != KVM_EXIT_HLT)
+	if (reason != KVM_EXIT_IO || g->run->io.port != PORT_END)
 		errx(1, "%s: the guest for '%s' stopped with exit reason %d", device, t->name,
 		     reason);
 	for (int i = 0; i < ROUNDS; i++)
@@ -182,18 +236,33 @@ static void add_window(struct guest *g, uint8_t *window)
 	((uint64_t *)(g->memory + 0x12000))[WINDOW / WINDOW_SIZE] = WINDOW | 0x83;
 }
 
+/* In 64-bit mode, about to run the first loop. */
+static int create(struct guest cpus[2], const struct test *t)
+{
+	struct kvm_regs regs = { .rip = CODE, .rflags = 2 };
+	struct guest *g = &cpus[0];
+
+	cpus[1] = (struct guest){ .vcpu = -1 };
+	if (t->apic ? apic_create(cpus, 2, true) : guest_create(g, NULL, 0))
+		return -1;
+	if (!t->apic)
+		guest_to_long_mode(g);
+	memcpy(g->memory + CODE, t->code, t->end - t->code);
+	if (t->prepare && t->prepare(g))
+		return -1;
+	return ioctl(g->vcpu, KVM_SET_REGS, &regs);
+}
+
 static void measure(const struct test *t)
 {
 	struct cost with, without;
-	struct guest g;
+	struct guest cpus[2], g;
 	uint8_t *window =
 		mmap(NULL, WINDOW_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (window == MAP_FAILED || guest_create(&g, t->code, t->end - t->code))
-		err(1, "%s: cannot make a guest", device);
-	if (t->prepare && t->prepare(&g))
-		err(1, "%s: cannot prepare the guest for '%s'", device, t->name);
-	guest_to_long_mode(&g);
+	if (window == MAP_FAILED || create(cpus, t))
+		err(1, "%s: cannot make the guest for '%s'", device, t->name);
+	g = cpus[0];
 	add_window(&g, window);
 	/* This one also maps what both share. */
 	if (!run_loop(&g, t, &without))
@@ -206,7 +275,7 @@ static void measure(const struct test *t)
 	} else {
 		printf("%s %s ticks n/a\n", device, t->name);
 	}
-	guest_destroy(&g);
+	apic_destroy(cpus, 2);
 	munmap(window, WINDOW_SIZE);
 }
 
@@ -217,12 +286,14 @@ static size_t run_size;
 static uint8_t *life_memory; /* for all VMs the same; a HLT at GUEST_CODE */
 
 /* A VM, a vCPU, a slot, the shared page; nothing of it is touched. */
-static void life_begin(struct guest *g)
+static void life_begin(struct guest *g, bool apic)
 {
 	*g = (struct guest){ .device = -1, .run_size = run_size };
 	g->vm = ioctl(device_fd, KVM_CREATE_VM, 0);
 	if (g->vm < 0)
 		err(1, "%s: KVM_CREATE_VM", device);
+	if (apic && apic_enable_cap(g->vm, KVM_CAP_SPLIT_IRQCHIP, 24))
+		err(1, "%s: KVM_CAP_SPLIT_IRQCHIP", device);
 	if (guest_memory(g->vm, 0, 0, 0, LIFE_MEMORY, life_memory))
 		err(1, "%s: KVM_SET_USER_MEMORY_REGION", device);
 	g->vcpu = ioctl(g->vm, KVM_CREATE_VCPU, 0);
@@ -258,7 +329,7 @@ static void measure_life(const char *suffix)
 		struct guest g;
 
 		t[0] = __rdtsc();
-		life_begin(&g);
+		life_begin(&g, false);
 		t[1] = __rdtsc();
 		guest_destroy(&g);
 		t[2] = __rdtsc();
@@ -303,7 +374,7 @@ static long free_pages(void)
 	return sum;
 }
 
-static void measure_memory(const char *name, bool enter)
+static void measure_memory(const char *name, bool apic, bool enter)
 {
 	uint64_t used[CROWD_ROUNDS];
 	struct guest crowd[CROWD];
@@ -313,7 +384,7 @@ static void measure_memory(const char *name, bool enter)
 		long before = free_pages(), after;
 
 		for (int j = 0; j < CROWD; j++) {
-			life_begin(&crowd[j]);
+			life_begin(&crowd[j], apic);
 			if (enter)
 				life_enter(&crowd[j]);
 		}
@@ -344,11 +415,12 @@ static void measure_lives(void)
 	life_memory[GUEST_CODE] = 0xf4;
 
 	measure_life("");
-	life_begin(&other);
+	life_begin(&other, false);
 	measure_life("-beside");
 	guest_destroy(&other);
-	measure_memory("memory", false);
-	measure_memory("memory-entered", true);
+	measure_memory("memory", false, false);
+	measure_memory("memory-apic", true, false);
+	measure_memory("memory-entered", false, true);
 	close(device_fd);
 }
 
@@ -370,14 +442,26 @@ int main(int argc, char **argv)
 	check_tick();
 
 	const struct test tests[] = {
-		{ "cpuid", code_cpuid, code_cpuid_end, 0, 0, NULL },
-		{ "cpuid-long", code_cpuid_long, code_cpuid_long_end, 0, 0, many_leaves },
-		{ "vmcall", code_vmcall, code_vmcall_end, 1000, 0,
-		  NULL }, /* a number of no hypercall */
-		{ "rdmsr", code_rdmsr, code_rdmsr_end, rdmsr, 0, NULL },
-		{ "wrmsr", code_wrmsr, code_wrmsr_end, wrmsr, 0, NULL },
-		{ "out", code_out, code_out_end, 0, 0, NULL },
-		{ "touch", code_touch, code_touch_end, WINDOW, 4096, NULL },
+#define PROGRAM(name) code_##name, code_##name##_end
+		{ "cpuid", PROGRAM(cpuid), 0, 0, NULL, false },
+		{ "cpuid-long", PROGRAM(cpuid_long), 0, 0, many_leaves, false },
+		/* A number of no hypercall. */
+		{ "vmcall", PROGRAM(vmcall), 1000, 0, NULL, false },
+		{ "rdmsr", PROGRAM(rdmsr), rdmsr, 0, NULL, false },
+		{ "wrmsr", PROGRAM(wrmsr), wrmsr, 0, NULL, false },
+		{ "out", PROGRAM(out), 0, 0, NULL, false },
+		{ "touch", PROGRAM(touch), WINDOW, 4096, NULL, false },
+		{ "cpuid-apic", PROGRAM(cpuid), 0, 0, NULL, true },
+		{ "out-apic", PROGRAM(out), 0, 0, NULL, true },
+		{ "kick-port", PROGRAM(kick_port), 0, 0, kick_port, true },
+		{ "kick-any", PROGRAM(kick), KICK, 0, kick_any, true },
+		{ "kick-match", PROGRAM(kick), KICK, 0, kick_match, true },
+		{ "icr-self", PROGRAM(icr_self), 0, 0, NULL, true },
+		{ "icr-other", PROGRAM(icr_other), 0, 0, NULL, true },
+		{ "deadline", PROGRAM(deadline), 0, 0, deadline, true },
+		{ "timer", PROGRAM(timer), 0, 0, deadline, true },
+		{ "hlt", PROGRAM(hlt), 0, 0, NULL, true },
+#undef PROGRAM
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
