@@ -113,14 +113,13 @@ TEST_F(bypass, what_cannot_be_posted_is_the_hosts)
 	TAKEN(1, 1, VECTOR);
 	ASSERT_EQ(0, irq_route(&self->vm, GSI, IRQ_TO(0), VECTOR | IRQ_LEVEL));
 	POSTED_AS(-1) TH_LOG("its end may be waited for");
-	ASSERT_EQ(0, irq_route(&self->vm, GSI, IRQ_TO(0), IRQ_NMI));
+	ASSERT_EQ(0, irq_route(&self->vm, GSI, IRQ_TO(0), APIC_DM_NMI));
 	POSTED_AS(-1) TH_LOG("it has no vector");
 	ASSERT_EQ(0, irq_route(&self->vm, GSI, IRQ_TO(7), VECTOR));
 	POSTED_AS(-1) TH_LOG("there is no such vCPU");
 	ASSERT_EQ(0, irq_route(&self->vm, GSI + 1, IRQ_TO(0), VECTOR));
 	POSTED_AS(-1) TH_LOG("there is no route");
-	ASSERT_EQ(0,
-		  irq_route(&self->vm, GSI, IRQ_TO(1) | IRQ_LOGICAL, IRQ_LOWEST_PRIORITY | VECTOR));
+	ASSERT_EQ(0, irq_route(&self->vm, GSI, IRQ_TO(1) | IRQ_LOGICAL, APIC_DM_LOWEST | VECTOR));
 	POSTED_AS(VECTOR) TH_LOG("a set of one");
 }
 
@@ -150,7 +149,7 @@ TEST_F(bypass, a_running_vcpu_takes_all_that_is_posted)
 
 	ASSIGN();
 	PLUG();
-	ASSERT_EQ(0, irq_spawn(&self->vm, 0, irq_spin, &thread));
+	ASSERT_EQ(0, irq_spawn(&self->vm, 0, apic_busy, &thread));
 	for (int i = 1; i <= ROUNDS; i++) {
 		RAISE();
 		irq_await(&self->vm, 0, VECTOR, i);
@@ -166,7 +165,7 @@ TEST_F(bypass, a_halted_vcpu_is_woken_by_all_that_is_posted)
 
 	ASSIGN();
 	PLUG();
-	ASSERT_EQ(0, irq_spawn(&self->vm, 0, irq_idle, &thread));
+	ASSERT_EQ(0, irq_spawn(&self->vm, 0, apic_idle, &thread));
 	for (int i = 1; i <= ROUNDS; i++) {
 		RAISE();
 		irq_await(&self->vm, 0, VECTOR, i);
@@ -184,7 +183,7 @@ TEST_F(bypass, no_wake_up_is_lost_on_the_way_into_hlt)
 
 	ASSIGN();
 	PLUG();
-	ASSERT_EQ(0, irq_spawn(&self->vm, 0, irq_idle, &thread));
+	ASSERT_EQ(0, irq_spawn(&self->vm, 0, apic_idle, &thread));
 	/* The more of them, the longer is the last pause. */
 	for (int i = 2; i < 400; i += 3) {
 		char times[8];
@@ -202,7 +201,7 @@ TEST_F(bypass, one_that_was_halted_before_the_device_came_is_woken)
 	pthread_t thread;
 
 	ASSIGN();
-	ASSERT_EQ(0, irq_spawn(&self->vm, 0, irq_idle, &thread));
+	ASSERT_EQ(0, irq_spawn(&self->vm, 0, apic_idle, &thread));
 	for (int i = 1; i <= 20; i++) {
 		usleep(i * 100);
 		PLUG();
@@ -234,7 +233,7 @@ TEST_F(bypass, one_whose_cpu_goes_offline_waits_on_another)
 	CPU_SET(1, &second);
 	ASSIGN();
 	PLUG();
-	ASSERT_EQ(0, irq_spawn(&self->vm, 0, irq_idle, &thread));
+	ASSERT_EQ(0, irq_spawn(&self->vm, 0, apic_idle, &thread));
 	ASSERT_EQ(0, pthread_setaffinity_np(thread, sizeof(second), &second));
 	for (int i = 1; i <= 5; i++) {
 		RAISE();
