@@ -105,9 +105,13 @@ demo:	## boot a test host with Dragonfly and show what it has
 check:	## build, lint, unit tests, and every selftest in test hosts
 	@selftests/check
 
-check-long:	## those of KVM's own selftests that take long
+check-long:	## a million interrupts, and those of KVM's own selftests that take long
+	@$(MAKE) -s $(BUILD)/selftests/stress
 	@mkdir -p $(BUILD)/check
-	@status=0; for engine in kvm dragonfly; do \
+	@status=0; tools/testhost/testhost run --with dragonfly --cpus 2 --timeout 7200 \
+		--log $(BUILD)/check/stress-long.log --add $(BUILD)/selftests/stress -- \
+		env EVENTS=1000000 ./stress || status=1; \
+	for engine in kvm dragonfly; do \
 		selftests/peers/run $$engine long $(BUILD)/check/peers-$$engine-long.log || status=1; \
 	done; exit $$status
 
