@@ -216,7 +216,8 @@ TEST_F(life, a_vm_has_up_to_64_vcpus)
 	/* KVM has more. */
 	if (!guest_on_kvm()) {
 		EXPECT_EQ(MAX_VCPUS, ioctl(c->g.vm, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS));
-		EXPECT_EQ(MAX_VCPUS, ioctl(c->g.vm, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPU_ID));
+		EXPECT_EQ(-1, ioctl(c->g.vm, KVM_CREATE_VCPU, MAX_VCPUS));
+		EXPECT_EQ(EINVAL, errno);
 	}
 	EXPECT_EQ(-1, ioctl(c->g.vm, KVM_CREATE_VCPU,
 			    ioctl(c->g.vm, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPU_ID)));
