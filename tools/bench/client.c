@@ -77,7 +77,7 @@ LOOPS(icr_other, "mov $0x830, %ecx\n mov $0x40, %eax\n mov $1, %edx", "wrmsr");
 LOOPS(deadline, "mov $0x6e0, %ecx\n xor %eax, %eax\n mov $0x1000, %edx", "wrmsr");
 /* Both loops send themselves an interrupt, of which the one takes notice. */
 LOOPS(hlt, "mov $0x83f, %ecx\n mov $0x41, %eax\n xor %edx, %edx\n wrmsr", "sti\n hlt\n cli");
-/* A deadline that is over. */
+/* The deadline is over. */
 LOOPS(timer, "mov $0x6e0, %ecx\n mov $1, %eax\n xor %edx, %edx", "wrmsr\n sti\n nop\n cli");
 
 struct test {
@@ -85,7 +85,8 @@ struct test {
 	const uint8_t *code, *end;
 	uint64_t operand, stride;
 	int (*prepare)(struct guest *g);
-	bool apic; /* in the kernel, in x2APIC mode; and there is another vCPU, which does not run */
+	/* The APIC is in the kernel, in x2APIC mode; there is another vCPU, which does not run. */
+	bool apic;
 };
 
 /* As many leaves as a VMM gives a guest, the one that is asked for behind all others. */
@@ -442,26 +443,26 @@ int main(int argc, char **argv)
 	check_tick();
 
 	const struct test tests[] = {
-#define PROGRAM(name) code_##name, code_##name##_end
-		{ "cpuid", PROGRAM(cpuid), 0, 0, NULL, false },
-		{ "cpuid-long", PROGRAM(cpuid_long), 0, 0, many_leaves, false },
-		/* A number of no hypercall. */
-		{ "vmcall", PROGRAM(vmcall), 1000, 0, NULL, false },
-		{ "rdmsr", PROGRAM(rdmsr), rdmsr, 0, NULL, false },
-		{ "wrmsr", PROGRAM(wrmsr), wrmsr, 0, NULL, false },
-		{ "out", PROGRAM(out), 0, 0, NULL, false },
-		{ "touch", PROGRAM(touch), WINDOW, 4096, NULL, false },
-		{ "cpuid-apic", PROGRAM(cpuid), 0, 0, NULL, true },
-		{ "out-apic", PROGRAM(out), 0, 0, NULL, true },
-		{ "kick-port", PROGRAM(kick_port), 0, 0, kick_port, true },
-		{ "kick-any", PROGRAM(kick), KICK, 0, kick_any, true },
-		{ "kick-match", PROGRAM(kick), KICK, 0, kick_match, true },
-		{ "icr-self", PROGRAM(icr_self), 0, 0, NULL, true },
-		{ "icr-other", PROGRAM(icr_other), 0, 0, NULL, true },
-		{ "deadline", PROGRAM(deadline), 0, 0, deadline, true },
-		{ "timer", PROGRAM(timer), 0, 0, deadline, true },
-		{ "hlt", PROGRAM(hlt), 0, 0, NULL, true },
-#undef PROGRAM
+#define TEST(n, program, ...) \
+	{ .name = n, .code = code_##program, .end = code_##program##_end, __VA_ARGS__ }
+		TEST("cpuid", cpuid),
+		TEST("cpuid-long", cpuid_long, .prepare = many_leaves),
+		TEST("vmcall", vmcall, .operand = 1000), /* a number of no hypercall */
+		TEST("rdmsr", rdmsr, .operand = rdmsr),
+		TEST("wrmsr", wrmsr, .operand = wrmsr),
+		TEST("out", out),
+		TEST("touch", touch, .operand = WINDOW, .stride = 4096),
+		TEST("cpuid-apic", cpuid, .apic = true),
+		TEST("out-apic", out, .apic = true),
+		TEST("kick-port", kick_port, .prepare = kick_port, .apic = true),
+		TEST("kick-any", kick, .operand = KICK, .prepare = kick_any, .apic = true),
+		TEST("kick-match", kick, .operand = KICK, .prepare = kick_match, .apic = true),
+		TEST("icr-self", icr_self, .apic = true),
+		TEST("icr-other", icr_other, .apic = true),
+		TEST("deadline", deadline, .prepare = deadline, .apic = true),
+		TEST("timer", timer, .prepare = deadline, .apic = true),
+		TEST("hlt", hlt, .apic = true),
+#undef TEST
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
