@@ -305,6 +305,27 @@ TEST_F(ioeventfd, memory_comes_before)
 	munmap(page, 0x1000);
 }
 
+/* Where it was known that there is none; KVM goes on to signal. */
+TEST_F(ioeventfd, memory_can_come_later)
+{
+	struct guest *g = &self->vm.cpu[0];
+	uint8_t *page =
+		mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, page);
+	SET(self->fd, 0, ADDRESS, 0, 0);
+	for (uint32_t value = 1; value <= 3; value++) {
+		TAKEN(code_movl, ADDRESS, value, 10);
+		EXPECT_EQ(10, counted(self->fd));
+		ASSERT_EQ(0, guest_memory(g->vm, 1, 0, ADDRESS, 0x1000, page));
+		TAKEN(code_movl, ADDRESS, value, 10);
+		EXPECT_EQ(guest_on_kvm() ? 0 : value, *(uint32_t *)page);
+		EXPECT_EQ(guest_on_kvm() ? 10 : 0, counted(self->fd));
+		ASSERT_EQ(0, guest_memory(g->vm, 1, 0, ADDRESS, 0, page));
+	}
+	munmap(page, 0x1000);
+}
+
 TEST_F(ioeventfd, there_can_be_hundreds)
 {
 	int fds[MANY];

@@ -13,7 +13,7 @@
 struct df_slot *df_memory_slot(struct df_vm *vm, u64 gfn)
 {
 	lockdep_assert_held(&vm->memory_lock);
-	return slots_find(vm->slots, gfn);
+	return slots_find(vm->slots, vm->slots_end, gfn);
 }
 
 /* ---- slots ------------------------------------------------------------------------ */
@@ -29,6 +29,8 @@ static void delete_slot(struct df_vm *vm, struct df_slot *slot)
 	df_arch_memory_unmap(vm, slot);
 	df_dirty_stop(vm, slot);
 	*slot = (struct df_slot){};
+	while (vm->slots_end && !vm->slots[vm->slots_end - 1].pages)
+		vm->slots_end--;
 }
 
 static int add_slot(struct df_vm *vm, struct df_slot *slot, const struct df_slot *new)
@@ -39,6 +41,8 @@ static int add_slot(struct df_vm *vm, struct df_slot *slot, const struct df_slot
 	err = df_dirty_start(vm, slot);
 	if (err)
 		*slot = (struct df_slot){};
+	else
+		vm->slots_end = max_t(unsigned int, vm->slots_end, slot - vm->slots + 1);
 	return err;
 }
 
@@ -89,7 +93,7 @@ int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *r
 		return -EINVAL;
 	if (new.pages && slot->pages && !slots_may_change(slot, &new))
 		return -EINVAL;
-	if (slots_overlap(vm->slots, slot, new.gfn, new.pages) ||
+	if (slots_overlap(vm->slots, vm->slots_end, slot, new.gfn, new.pages) ||
 	    df_arch_memory_reserved(vm, new.gfn, new.pages))
 		return -EEXIST;
 

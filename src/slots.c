@@ -8,17 +8,18 @@
 #define PAGE_BYTES	4096ULL
 #define KNOWN_FLAGS	(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
 
-struct df_slot *slots_find(struct df_slot *slots, u64 gfn)
+struct df_slot *slots_find(struct df_slot *slots, unsigned int end, u64 gfn)
 {
-	for (unsigned int i = 0; i < DF_MAX_SLOTS; i++)
+	for (unsigned int i = 0; i < end; i++)
 		if (gfn - slots[i].gfn < slots[i].pages)
 			return &slots[i];
 	return NULL;
 }
 
-bool slots_overlap(struct df_slot *slots, const struct df_slot *self, u64 gfn, u64 pages)
+bool slots_overlap(struct df_slot *slots, unsigned int end, const struct df_slot *self, u64 gfn,
+		   u64 pages)
 {
-	for (unsigned int i = 0; i < DF_MAX_SLOTS; i++) {
+	for (unsigned int i = 0; i < end; i++) {
 		const struct df_slot *slot = &slots[i];
 
 		if (slot != self && slot->pages && pages && gfn < slot->gfn + slot->pages &&

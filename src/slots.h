@@ -33,11 +33,12 @@ struct df_slot {
 	struct df_device_memory *device;
 };
 
-/** slots_find() - the one that a guest page is in, or NULL. */
-struct df_slot *slots_find(struct df_slot *slots, u64 gfn);
+/** slots_find() - the one, of those before @end, that a guest page is in, or NULL. */
+struct df_slot *slots_find(struct df_slot *slots, unsigned int end, u64 gfn);
 
-/** slots_overlap() - does any but @self have a page of this range? */
-bool slots_overlap(struct df_slot *slots, const struct df_slot *self, u64 gfn, u64 pages);
+/** slots_overlap() - does any of them but @self have a page of this range? */
+bool slots_overlap(struct df_slot *slots, unsigned int end, const struct df_slot *self, u64 gfn,
+		   u64 pages);
 
 /**
  * slots_check() - is a region of a form that any slot could have?

@@ -23,8 +23,9 @@ struct df_vcpu;
  * @mm: the address space that guest memory comes from, the creator's
  * @lock: guards @vcpus
  * @vcpus: in the order of their making, without holes; they go with the VM
- * @memory_lock: guards the next four; taken before @lock
+ * @memory_lock: guards the next five; taken before @lock
  * @slots: by their IDs
+ * @slots_end: behind the last one that is in use
  * @slots_age: how often they have changed; read without the lock
  * @logged_slots: how many of them have a dirty log
  * @dirty_log: KVM_DIRTY_LOG_*: what of it is left to user space
@@ -38,6 +39,7 @@ struct df_vm {
 	struct df_vcpu *vcpus[DF_MAX_VCPUS];
 	struct rw_semaphore memory_lock;
 	struct df_slot *slots;
+	unsigned int slots_end;
 	u64 slots_age;
 	unsigned int logged_slots;
 	u64 dirty_log;

@@ -41,7 +41,7 @@ TEST_F(slots, nothing_is_found_in_none)
 	static const u64 gfns[] = { 0, 1, MAX_GFN - 1, MAX_GFN, LAST };
 
 	for (size_t i = 0; i < ARRAY_SIZE(gfns); i++) {
-		const struct df_slot *found = slots_find(self->slot, gfns[i]);
+		const struct df_slot *found = slots_find(self->slot, DF_MAX_SLOTS, gfns[i]);
 
 		EXPECT_EQ(NULL, found) TH_LOG("%lx", gfns[i]);
 	}
@@ -51,12 +51,12 @@ TEST_F(slots, the_first_and_the_last_page_are_found)
 {
 	put(&self->slot[7], 0x100, 0x10);
 
-	EXPECT_EQ(NULL, slots_find(self->slot, 0xff));
-	EXPECT_EQ(&self->slot[7], slots_find(self->slot, 0x100));
-	EXPECT_EQ(&self->slot[7], slots_find(self->slot, 0x10f));
-	EXPECT_EQ(NULL, slots_find(self->slot, 0x110));
-	EXPECT_EQ(NULL, slots_find(self->slot, 0));
-	EXPECT_EQ(NULL, slots_find(self->slot, LAST));
+	EXPECT_EQ(NULL, slots_find(self->slot, DF_MAX_SLOTS, 0xff));
+	EXPECT_EQ(&self->slot[7], slots_find(self->slot, DF_MAX_SLOTS, 0x100));
+	EXPECT_EQ(&self->slot[7], slots_find(self->slot, DF_MAX_SLOTS, 0x10f));
+	EXPECT_EQ(NULL, slots_find(self->slot, DF_MAX_SLOTS, 0x110));
+	EXPECT_EQ(NULL, slots_find(self->slot, DF_MAX_SLOTS, 0));
+	EXPECT_EQ(NULL, slots_find(self->slot, DF_MAX_SLOTS, LAST));
 }
 
 TEST_F(slots, the_first_and_the_last_slot_are_looked_at)
@@ -64,8 +64,8 @@ TEST_F(slots, the_first_and_the_last_slot_are_looked_at)
 	put(&self->slot[0], 5, 1);
 	put(&self->slot[DF_MAX_SLOTS - 1], 6, 1);
 
-	EXPECT_EQ(&self->slot[0], slots_find(self->slot, 5));
-	EXPECT_EQ(&self->slot[DF_MAX_SLOTS - 1], slots_find(self->slot, 6));
+	EXPECT_EQ(&self->slot[0], slots_find(self->slot, DF_MAX_SLOTS, 5));
+	EXPECT_EQ(&self->slot[DF_MAX_SLOTS - 1], slots_find(self->slot, DF_MAX_SLOTS, 6));
 }
 
 TEST_F(slots, page_0_and_the_last_page_can_be_had)
@@ -73,18 +73,18 @@ TEST_F(slots, page_0_and_the_last_page_can_be_had)
 	put(&self->slot[0], 0, 1);
 	put(&self->slot[1], MAX_GFN - 1, 1);
 
-	EXPECT_EQ(&self->slot[0], slots_find(self->slot, 0));
-	EXPECT_EQ(&self->slot[1], slots_find(self->slot, MAX_GFN - 1));
-	EXPECT_EQ(NULL, slots_find(self->slot, MAX_GFN));
+	EXPECT_EQ(&self->slot[0], slots_find(self->slot, DF_MAX_SLOTS, 0));
+	EXPECT_EQ(&self->slot[1], slots_find(self->slot, DF_MAX_SLOTS, MAX_GFN - 1));
+	EXPECT_EQ(NULL, slots_find(self->slot, DF_MAX_SLOTS, MAX_GFN));
 }
 
 TEST_F(slots, the_largest_slot_ends_where_it_should)
 {
 	put(&self->slot[0], 1, DF_SLOT_MAX_PAGES);
 
-	EXPECT_EQ(NULL, slots_find(self->slot, 0));
-	EXPECT_EQ(&self->slot[0], slots_find(self->slot, DF_SLOT_MAX_PAGES));
-	EXPECT_EQ(NULL, slots_find(self->slot, DF_SLOT_MAX_PAGES + 1));
+	EXPECT_EQ(NULL, slots_find(self->slot, DF_MAX_SLOTS, 0));
+	EXPECT_EQ(&self->slot[0], slots_find(self->slot, DF_MAX_SLOTS, DF_SLOT_MAX_PAGES));
+	EXPECT_EQ(NULL, slots_find(self->slot, DF_MAX_SLOTS, DF_SLOT_MAX_PAGES + 1));
 }
 
 /* A deleted slot may still have the address that it had. */
@@ -92,8 +92,8 @@ TEST_F(slots, a_slot_of_no_pages_is_not_found)
 {
 	put(&self->slot[0], 0x100, 0);
 
-	EXPECT_EQ(NULL, slots_find(self->slot, 0x100));
-	EXPECT_EQ(NULL, slots_find(self->slot, 0xff));
+	EXPECT_EQ(NULL, slots_find(self->slot, DF_MAX_SLOTS, 0x100));
+	EXPECT_EQ(NULL, slots_find(self->slot, DF_MAX_SLOTS, 0xff));
 }
 
 /* ---- overlapping ----------------------------------------------------------------- */
@@ -123,8 +123,8 @@ TEST_F(slots, ranges_overlap_by_a_page_or_not)
 
 	put(&self->slot[3], 0x100, 0x10);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		EXPECT_EQ(rows[i].overlaps,
-			  slots_overlap(self->slot, &self->slot[4], rows[i].gfn, rows[i].pages))
+		EXPECT_EQ(rows[i].overlaps, slots_overlap(self->slot, DF_MAX_SLOTS, &self->slot[4],
+							  rows[i].gfn, rows[i].pages))
 		{
 			TH_LOG("%lx pages from %lx", rows[i].pages, rows[i].gfn);
 		}
@@ -136,7 +136,7 @@ TEST_F(slots, a_range_of_no_pages_overlaps_nothing)
 {
 	put(&self->slot[3], 0x100, 0x10);
 	for (u64 gfn = 0xfe; gfn < 0x112; gfn++) {
-		bool overlaps = slots_overlap(self->slot, &self->slot[4], gfn, 0);
+		bool overlaps = slots_overlap(self->slot, DF_MAX_SLOTS, &self->slot[4], gfn, 0);
 
 		EXPECT_FALSE(overlaps) TH_LOG("%lx", gfn);
 	}
@@ -147,10 +147,10 @@ TEST_F(slots, a_slot_may_overlap_itself_and_what_is_not_in_use)
 	put(&self->slot[3], 0x100, 0x10);
 	put(&self->slot[4], 0x108, 0);
 
-	EXPECT_FALSE(slots_overlap(self->slot, &self->slot[3], 0x108, 0x10));
-	EXPECT_FALSE(slots_overlap(self->slot, &self->slot[3], 0x100, 0x10));
-	EXPECT_TRUE(slots_overlap(self->slot, &self->slot[4], 0x100, 0x10));
-	EXPECT_TRUE(slots_overlap(self->slot, NULL, 0x100, 0x10));
+	EXPECT_FALSE(slots_overlap(self->slot, DF_MAX_SLOTS, &self->slot[3], 0x108, 0x10));
+	EXPECT_FALSE(slots_overlap(self->slot, DF_MAX_SLOTS, &self->slot[3], 0x100, 0x10));
+	EXPECT_TRUE(slots_overlap(self->slot, DF_MAX_SLOTS, &self->slot[4], 0x100, 0x10));
+	EXPECT_TRUE(slots_overlap(self->slot, DF_MAX_SLOTS, NULL, 0x100, 0x10));
 }
 
 TEST_F(slots, any_other_slot_is_enough)
@@ -158,11 +158,13 @@ TEST_F(slots, any_other_slot_is_enough)
 	for (unsigned int i = 0; i < DF_MAX_SLOTS; i++)
 		put(&self->slot[i], i * 0x10, 8);
 	for (unsigned int i = 0; i < DF_MAX_SLOTS; i++) {
-		EXPECT_FALSE(slots_overlap(self->slot, NULL, i * 0x10 + 8, 8)) TH_LOG("%u", i);
-		EXPECT_TRUE(slots_overlap(self->slot, NULL, i * 0x10 + 7, 1)) TH_LOG("%u", i);
-		EXPECT_FALSE(slots_overlap(self->slot, &self->slot[i], i * 0x10, 16));
+		EXPECT_FALSE(slots_overlap(self->slot, DF_MAX_SLOTS, NULL, i * 0x10 + 8, 8))
+		TH_LOG("%u", i);
+		EXPECT_TRUE(slots_overlap(self->slot, DF_MAX_SLOTS, NULL, i * 0x10 + 7, 1))
+		TH_LOG("%u", i);
+		EXPECT_FALSE(slots_overlap(self->slot, DF_MAX_SLOTS, &self->slot[i], i * 0x10, 16));
 		EXPECT_EQ(i + 1 < DF_MAX_SLOTS,
-			  slots_overlap(self->slot, &self->slot[i], i * 0x10, 17))
+			  slots_overlap(self->slot, DF_MAX_SLOTS, &self->slot[i], i * 0x10, 17))
 		{
 			TH_LOG("%u", i);
 		}
@@ -383,7 +385,7 @@ static bool step(struct df_slot *slots, struct world *world)
 
 	if (first + pages > WORLD)
 		pages = WORLD - first;
-	overlaps = slots_overlap(slots, &slots[id], world->base + first, pages);
+	overlaps = slots_overlap(slots, DF_MAX_SLOTS, &slots[id], world->base + first, pages);
 	if (overlaps != !is_free_for(world, first, pages, id))
 		return false;
 	if (overlaps)
@@ -400,10 +402,12 @@ static bool is_as_in(const struct world *world, struct df_slot *slots)
 	for (u64 i = 0; i < WORLD; i++) {
 		u16 owner = world->owner[i];
 
-		if (slots_find(slots, world->base + i) != (owner == EMPTY ? NULL : &slots[owner]))
+		if (slots_find(slots, DF_MAX_SLOTS, world->base + i) !=
+		    (owner == EMPTY ? NULL : &slots[owner]))
 			return false;
 	}
-	return !slots_find(slots, world->base + WORLD) && !slots_find(slots, world->base - 1);
+	return !slots_find(slots, DF_MAX_SLOTS, world->base + WORLD) &&
+	       !slots_find(slots, DF_MAX_SLOTS, world->base - 1);
 }
 
 /* At the bottom of the guest's memory, at its top, and somewhere. */

@@ -58,7 +58,7 @@ static void check_tick(void)
  */
 #define LOOP(inputs, operation)                                                           \
 	"1: rdtsc\n mov %eax, %r8d\n" inputs "\n" operation "\n rdtsc\n sub %r8d, %eax\n" \
-	"mov %eax, (%rdi)\n add $4, %rdi\n add %r11, %r10\n dec %r9d\n jnz 1b\n"      \
+	"mov %eax, (%rdi)\n add $4, %rdi\n add %r11, %r10\n dec %r9d\n jnz 1b\n"          \
 	"out %al, $0x12\n"
 #define LOOPS(name, inputs, operation) \
 	GUEST_ASM(code_##name, 64, LOOP(inputs, "") LOOP(inputs, operation))
