@@ -58,14 +58,27 @@ KBUILD_FLAGS := $(CHECKS) $(if $(shell command -v pahole),,CONFIG_DEBUG_INFO_BTF
 
 # --- user space -----------------------------------------------------------
 
-TOOL_SOURCES := $(wildcard tools/dragonfly/*.c)
-TOOL_HEADERS := $(wildcard tools/dragonfly/*.h) include/uapi/linux/dragonfly.h
+# The DSDT is compiled into a C array (iasl is in acpica-tools).
+TOOL_SOURCES := $(wildcard tools/dragonfly/*.c tools/dragonfly/*/*.c)
+TOOL_OBJECTS := $(TOOL_SOURCES:tools/dragonfly/%.c=$(BUILD)/tool/%.o)
+TOOL_CFLAGS = $(USER_CFLAGS) -Itools/dragonfly -I$(BUILD)/tool -DVERSION='"$(VERSION)"'
 
 tool: $(BUILD)/dragonfly	## the command-line tool
 
-$(BUILD)/dragonfly: $(TOOL_SOURCES) $(TOOL_HEADERS) src/main.c
+$(BUILD)/dragonfly: $(TOOL_OBJECTS)
+	$(CC) $(LDFLAGS) -o $@ $^ -ljson-c -pthread
+
+$(BUILD)/tool/%.o: tools/dragonfly/%.c src/main.c
 	@mkdir -p $(@D)
-	$(CC) $(USER_CFLAGS) -DVERSION='"$(VERSION)"' -o $@ $(TOOL_SOURCES)
+	$(CC) $(TOOL_CFLAGS) -pthread -MMD -MP -c -o $@ $<
+
+$(BUILD)/tool/machine/acpi.o: $(BUILD)/tool/dsdt.hex
+
+$(BUILD)/tool/%.hex: tools/dragonfly/machine/%.asl
+	@mkdir -p $(@D)
+	iasl -vs -we -tc -p $(@:.hex=) $< >$(@:.hex=.log) || { cat $(@:.hex=.log) >&2; exit 1; }
+
+-include $(TOOL_OBJECTS:.o=.d)
 
 # kselftest's harness comes with the kernel's sources only.
 KSELFTEST = $(shell $(TESTHOST) source)/tools/testing/selftests

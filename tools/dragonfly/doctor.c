@@ -162,7 +162,7 @@ int doctor__main(int argc, char **argv)
 		return STATUS_OK;
 	}
 	if (argc > 1) {
-		fprintf(stderr, "dragonfly: doctor takes no arguments\n");
+		complain("doctor takes no arguments");
 		return STATUS_USAGE;
 	}
 	healthy = true;

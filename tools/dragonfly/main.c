@@ -2,6 +2,7 @@
 /*
  * dragonfly - drive the hypervisor from the command line
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +17,18 @@ static const struct {
 };
 
 #define NR_VERBS (sizeof(verbs) / sizeof(verbs[0]))
+
+int complain(const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "dragonfly: ");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return -1;
+}
 
 static void usage(FILE *out)
 {
@@ -43,7 +56,7 @@ int main(int argc, char **argv)
 			return verbs[i].main(argc - 1, argv + 1);
 
 	if (*verb)
-		fprintf(stderr, "dragonfly: there is no verb '%s'; see dragonfly --help\n", verb);
+		complain("there is no verb '%s'; see dragonfly --help", verb);
 	else
 		usage(stderr);
 	return STATUS_USAGE;

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A virtual machine: memory, vCPUs, devices, and the thread that looks after them.
+ *
+ * Everything below, and every device, is guarded by @lock: vCPU threads take it
+ * around the exits that they bring, the loop around each handler.
+ */
+#ifndef DRAGONFLY_MACHINE_H
+#define DRAGONFLY_MACHINE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bus.h"
+#include "interrupt.h"
+#include "loop.h"
+#include "memory.h"
+
+#define MAX_CPUS 64
+#define MAX_QUEUES 32 /* --queue and --net together, and what is assigned later */
+
+/* What --queue and --net say. */
+struct queue_options {
+	enum queue_kind { QUEUE_VDPA, QUEUE_TAP } kind;
+	char *name; /* /dev/vhost-vdpa-0; the tap's interface */
+	unsigned int queues; /* virtqueues of it to use, in pairs for a net; 0: all that there are */
+	bool vhost;
+};
+
+struct options {
+	const char *name, *device, *kernel, *initrd, *append, *console;
+	unsigned int cpus, nr_queues;
+	uint64_t memory, huge; /* bytes */
+	int pin[MAX_CPUS]; /* the host CPU of each vCPU, or -1 */
+	struct queue_options queues[MAX_QUEUES];
+	bool detach;
+};
+
+/* Why a machine stopped, and the exit status of "dragonfly run". */
+enum outcome {
+	RUNNING = -1,
+	POWERED_OFF = 0,
+	FAILED = 1, /* an exit that nobody expects, or a device that gave up */
+	RESET = 3, /* the guest asked for a reboot */
+	CRASHED = 4, /* triple fault */
+	STOPPED = 5, /* by "dragonfly stop", Ctrl-A x or a signal */
+};
+
+struct vcpu {
+	struct machine *machine;
+	unsigned int index;
+	int fd;
+	struct kvm_run *run;
+	pthread_t thread;
+	bool started;
+};
+
+struct machine {
+	const struct options *options;
+	pthread_mutex_t lock;
+	pthread_cond_t resumed; /* no longer @paused */
+	struct loop loop;
+	int kvm, vm;
+	bool has_queues; /* the device has DRAGONFLY_QUEUE_ASSIGN */
+	bool paused;
+	enum outcome outcome;
+	struct memory memory;
+	struct bus ports, mmio;
+	struct interrupts interrupts;
+	unsigned int nr_vcpus;
+	struct vcpu vcpus[MAX_CPUS];
+	struct ioapic *ioapic;
+	struct serial *serial;
+	struct power *power;
+	struct pci *pci;
+	struct console *console;
+	struct control *control;
+};
+
+/*
+ * machine__create() makes it all but the vCPUs' threads, machine__run() runs it on
+ * this thread to its end. Destroying one that was not created in full is fine.
+ */
+int machine__create(struct machine *machine, const struct options *options);
+enum outcome machine__run(struct machine *machine);
+void machine__destroy(struct machine *machine);
+
+/* From anywhere, with the lock held; the first outcome stays. */
+void machine__stop(struct machine *machine, enum outcome outcome);
+
+/* No vCPU is in the guest when machine__pause() returns. With the lock held. */
+void machine__pause(struct machine *machine);
+void machine__resume(struct machine *machine);
+
+/* An ioctl on the VM. */
+int machine__ioctl(struct machine *machine, unsigned long request, void *argument);
+
+/* vcpu.c */
+int vcpu__create(struct vcpu *vcpu, struct machine *machine, unsigned int index);
+void vcpu__destroy(struct vcpu *vcpu);
+int vcpu__start(struct vcpu *vcpu);
+void vcpu__kick(struct vcpu *vcpu); /* out of the guest, soon */
+void vcpu__join(struct vcpu *vcpu);
+
+#endif
