@@ -5,30 +5,30 @@
 #ifndef DRAGONFLY_BOOT_H
 #define DRAGONFLY_BOOT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct machine;
+struct vcpu;
 
-/* How the kernel wants to be entered, and where its boot data lie. */
+/* How the boot vCPU starts: by Linux' 64-bit boot protocol, or by PVH in 32-bit mode. */
 struct entry {
-	enum { ENTRY_LINUX64, ENTRY_PVH } protocol;
-	uint64_t rip, data; /* guest-physical */
+	bool long_mode;
+	uint64_t rip;
 };
 
 /* Guest-physical places in the first MiB. */
 #define BOOT_GDT 0x1000
-#define BOOT_INFO 0x2000 /* PVH start info and its tables */
-#define BOOT_TABLES 0x9000 /* page tables, three pages and more */
-#define BOOT_PARAMS 0x10000 /* boot_params, the zero page */
+#define BOOT_INFO 0x2000 /* PVH start info, or boot_params */
+#define BOOT_TABLES 0x9000 /* six page tables */
 #define BOOT_CMDLINE 0x20000
 #define ACPI_TABLES 0xe0000 /* RSDP first */
 #define ACPI_SIZE 0x10000
-#define KERNEL_START 0x1000000 /* 16 MiB, when it may lie anywhere */
 
-/* bzImage and vmlinux, the initrd, the command line; E820 says what is memory. */
+/* bzImage or vmlinux, the initrd, the command line, and what says where memory is. */
 int boot__load(struct machine *machine, struct entry *entry);
 
 /* The registers of the boot vCPU. */
-int boot__enter(int vcpu_fd, const struct entry *entry);
+int boot__enter(struct vcpu *vcpu, const struct entry *entry);
 
 #endif

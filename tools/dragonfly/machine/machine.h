@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "bus.h"
@@ -52,6 +53,7 @@ struct vcpu {
 	unsigned int index;
 	int fd;
 	struct kvm_run *run;
+	size_t run_size;
 	pthread_t thread;
 	bool started;
 };
@@ -59,12 +61,14 @@ struct vcpu {
 struct machine {
 	const struct options *options;
 	pthread_mutex_t lock;
-	pthread_cond_t resumed; /* no longer @paused */
+	pthread_cond_t changed; /* @paused or @active */
 	struct loop loop;
 	int kvm, vm;
 	bool has_queues; /* the device has DRAGONFLY_QUEUE_ASSIGN */
 	bool paused;
+	unsigned int active; /* vCPU threads that are neither parked nor at their end */
 	enum outcome outcome;
+	struct watch ended; /* an eventfd that machine__stop() signals */
 	struct memory memory;
 	struct bus ports, mmio;
 	struct interrupts interrupts;
@@ -73,6 +77,7 @@ struct machine {
 	struct ioapic *ioapic;
 	struct serial *serial;
 	struct power *power;
+	struct hotplug *hotplug;
 	struct pci *pci;
 	struct console *console;
 	struct control *control;
