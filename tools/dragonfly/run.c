@@ -191,7 +191,7 @@ static int parse_option(struct options *options, int option)
 	case 't':
 		return parse_queue(options, QUEUE_TAP, optarg);
 	}
-	return complain("see dragonfly run --help");
+	return -1;
 }
 
 static int check(const struct options *options)
@@ -248,10 +248,16 @@ int run__main(int argc, char **argv)
 	int option;
 
 	memset(options.pin, 0xff, sizeof(options.pin));
-	while ((option = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
 		if (option == 'h') {
 			usage(stdout);
 			return STATUS_OK;
+		}
+		if (option == '?' || option == ':') {
+			complain("run %s '%s'; see dragonfly run --help",
+				 option == '?' ? "has no option" : "takes a value with",
+				 argv[optind - 1]);
+			return STATUS_USAGE;
 		}
 		if (parse_option(&options, option))
 			return STATUS_USAGE;
