@@ -18,9 +18,9 @@
 #include "machine/machine.h"
 #include "queues/queues.h"
 
-#define MIB (1ULL << 20)
+#define MIB 0x100000ULL
 #define SMALLEST (16 * MIB)
-#define LARGEST (1ULL << 40)
+#define LARGEST 0x10000000000ULL /* 1 TiB */
 #define DEFAULT_MEMORY (512 * MIB)
 #define DEFAULT_APPEND "console=ttyS0"
 

@@ -182,9 +182,8 @@ int vcpu__start(struct vcpu *vcpu)
 	err = pthread_create(&vcpu->thread, &attributes, thread, vcpu);
 	pthread_attr_destroy(&attributes);
 	if (err && cpu >= 0)
-		return complain(
-			"vCPU %u cannot run on CPU %d (%s): is it online, and allowed here?",
-			vcpu->index, cpu, strerror(err));
+		return complain("vCPU %u cannot be on CPU %d (%s): is it online and allowed?",
+				vcpu->index, cpu, strerror(err));
 	if (err)
 		return complain("no thread for vCPU %u: %s", vcpu->index, strerror(err));
 	snprintf(name, sizeof(name), "vcpu-%u", vcpu->index);
