@@ -84,12 +84,23 @@ static int add_devices(struct machine *machine)
 {
 	const struct options *options = machine->options;
 
-	if (!(machine->console = console__create(machine, options->console)) ||
-	    !(machine->ioapic = ioapic__create(machine)) ||
-	    !(machine->serial = serial__create(machine)) ||
-	    !(machine->power = power__create(machine)) ||
-	    !(machine->hotplug = hotplug__create(machine)) ||
-	    !(machine->pci = pci__create(machine)) || virtio_console__add(machine))
+	machine->console = console__create(machine, options->console);
+	if (!machine->console)
+		return -1;
+	machine->ioapic = ioapic__create(machine);
+	if (!machine->ioapic)
+		return -1;
+	machine->serial = serial__create(machine);
+	if (!machine->serial)
+		return -1;
+	machine->power = power__create(machine);
+	if (!machine->power)
+		return -1;
+	machine->hotplug = hotplug__create(machine);
+	if (!machine->hotplug)
+		return -1;
+	machine->pci = pci__create(machine);
+	if (!machine->pci || virtio_console__add(machine))
 		return -1;
 	for (unsigned int i = 0; i < options->nr_queues; i++)
 		if (queues__assign(machine, &options->queues[i]))
