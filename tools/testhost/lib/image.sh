@@ -84,9 +84,19 @@ module_files() {
 		file = $1; sub(/.*\//, "", file); sub(/\.ko.*/, "", file); gsub(/-/, "_", file)
 		if (file == name) { sub(/:/, "", $0); print; exit }
 	}' "$base/modules.dep")
-	[ -n "$line" ] || die "the host's kernel has no module $1"
+	[ -n "$line" ] || die "kernel $release has no module $1"
 	# shellcheck disable=SC2086 # paths without spaces
 	printf '%s\n' $line | tac
+}
+
+# copy_module FILE DEST: as the kernel can load it, without xz in user space.
+copy_module() {
+	local file=$kernel/root/lib/modules/$release/$1
+
+	case $file in
+	*.xz) xz -dc "$file" >"$2" ;;
+	*) cp "$file" "$2" ;;
+	esac
 }
 
 # load_module ROOT NAME: put it and its dependencies on the agent's list.
@@ -98,10 +108,7 @@ load_module() {
 		plain=/lib/modules/$release/${file%.xz}
 		if [ ! -e "$root$plain" ]; then
 			mkdir -p "$root$(dirname "$plain")"
-			case $file in
-			*.xz) xz -dc "$kernel/root/lib/modules/$release/$file" >"$root$plain" ;;
-			*) cp "$kernel/root/lib/modules/$release/$file" "$root$plain" ;;
-			esac
+			copy_module "$file" "$root$plain"
 		fi
 		list_module "$root" "$plain"
 	done

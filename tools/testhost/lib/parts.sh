@@ -128,12 +128,13 @@ part_tools() {
 }
 
 cmd_setup() {
-	local part bochs tools kernel peers parts=("$@")
+	local part bochs tools kernel peers guest parts=("$@")
 
-	[ $# -gt 0 ] || parts=(packages bochs tools 6.12 debug source peers)
+	[ $# -gt 0 ] || parts=(packages bochs tools 6.12 debug source peers "${GUESTS[@]/#/guest-}")
 	for part in "${parts[@]}"; do
 		case $part in
 		bochs | tools | source | peers | packages) ;;
+		guest-*) check_guest "${part#guest-}" ;;
 		*) check_kernel "$part" ;;
 		esac
 	done
@@ -143,6 +144,7 @@ cmd_setup() {
 		tools) part_tools ;;
 		source) part_source ;;
 		peers) part_peers ;;
+		guest-*) part_guest "${part#guest-}" ;;
 		packages)
 			ensure_packages "${PACKAGES_BASE[@]}" "${PACKAGES_BOCHS[@]}" \
 				"${PACKAGES_KERNEL[@]}" "${PACKAGES_LINT[@]}" "${PACKAGES_QEMU[@]}"
