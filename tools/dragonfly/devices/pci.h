@@ -17,7 +17,10 @@
 struct machine;
 struct pci;
 
-/* A 32-bit memory BAR; the region is on the bus while the guest has memory decoding on. */
+/*
+ * A 32-bit memory BAR; the region is on the bus while the guest has memory decoding
+ * on and the BAR lies in PCI_WINDOW, where no other does.
+ */
 struct pci_bar {
 	struct region region; /* size a power of two, at least a page; 0: no BAR */
 	bool mapped;
@@ -28,10 +31,12 @@ struct pci_device {
 	unsigned int slot;
 	uint8_t config[256];
 	uint8_t writable[256]; /* which bits of it the guest may write */
+	unsigned int capabilities; /* bytes of them so far */
 	struct pci_bar bars[PCI_BARS];
-	/* After a BAR has come, gone or moved; may be NULL. */
+	/* After a BAR has come or gone; moving is both. May be NULL, as all of these. */
 	void (*mapped)(struct pci_device *dev, unsigned int bar);
-	/* After the guest has written to configuration space; may be NULL. */
+	/* Before the guest reads from configuration space, and after it has written. */
+	void (*reading)(struct pci_device *dev, unsigned int offset, unsigned int size);
 	void (*written)(struct pci_device *dev, unsigned int offset, unsigned int size);
 	/* It has left the bus: by ejection, or at the machine's end. */
 	void (*removed)(struct pci_device *dev);
@@ -48,5 +53,15 @@ void pci__remove(struct pci *pci, struct pci_device *dev);
 
 /* The one in a slot, or NULL. */
 struct pci_device *pci__device(struct pci *pci, unsigned int slot);
+
+/* Who it is, before it is added. */
+void pci__identify(struct pci_device *dev, uint16_t vendor, uint16_t device, uint8_t base_class);
+
+/* Puts a capability of @size bytes, its ID the first of them, into the list; returns where. */
+unsigned int pci__add_capability(struct pci_device *dev, const void *capability, unsigned int size);
+
+/* A register of configuration space, 1 to 4 bytes, as the device itself sees it. */
+uint32_t pci__get(const struct pci_device *dev, unsigned int offset, unsigned int size);
+void pci__set(struct pci_device *dev, unsigned int offset, unsigned int size, uint32_t value);
 
 #endif
