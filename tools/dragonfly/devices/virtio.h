@@ -13,6 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define VIRTIO_CONFIG_MAX 4096
+#define VIRTIO_QUEUES_MAX 1024 /* of one device */
+
 struct machine;
 struct virtio_device;
 
@@ -33,11 +36,11 @@ struct virtio_ops {
 	 * NULL: whatever was offered.
 	 */
 	bool (*accept)(struct virtio_device *dev);
-	/* DRIVER_OK: the enabled queues are as the guest has set them. -1: NEEDS_RESET. */
+	/* DRIVER_OK, with the enabled queues as the guest wants. -1: NEEDS_RESET, no stop(). */
 	int (*start)(struct virtio_device *dev);
 	/* Reset, or the end. The backend has left the rings when it returns. */
 	void (*stop)(struct virtio_device *dev);
-	/* Within config_size. */
+	/* Within config_size; NULL where it is 0, or nothing of it can be written. */
 	void (*read_config)(struct virtio_device *dev, uint32_t offset, void *data,
 			    unsigned int size);
 	void (*write_config)(struct virtio_device *dev, uint32_t offset, const void *data,
@@ -51,17 +54,21 @@ struct virtio_device {
 	struct machine *machine;
 	const char *name; /* for sentences: "/dev/vhost-vdpa-0" */
 	uint16_t id; /* VIRTIO_ID_* */
-	uint64_t offered, negotiated; /* features; the transport adds VIRTIO_F_VERSION_1's like */
-	uint32_t config_size;
+	uint64_t offered, negotiated; /* features; the transport adds VIRTIO_F_VERSION_1 */
+	uint32_t config_size; /* at most VIRTIO_CONFIG_MAX */
 	bool started, broken;
 	unsigned int nr_queues;
 	struct virtqueue *queues;
 	void *transport;
 };
 
-/* Fills in @queues with eventfds; the backend sets max and doorbell. */
+/* Fills in @queues with eventfds that do not block; the backend may set max, and doorbell. */
 int virtio__create_queues(struct virtio_device *dev, unsigned int nr, uint16_t max);
 void virtio__destroy_queues(struct virtio_device *dev);
+
+/* Signals an eventfd; takes back what was signalled. */
+void virtio__signal(int event);
+void virtio__drain(int event);
 
 /* The device's configuration has changed: tell the guest. */
 void virtio__config_changed(struct virtio_device *dev);
