@@ -58,7 +58,6 @@ KBUILD_FLAGS := $(CHECKS) $(if $(shell command -v pahole),,CONFIG_DEBUG_INFO_BTF
 
 # --- user space -----------------------------------------------------------
 
-# The DSDT is compiled into a C array (iasl is in acpica-tools).
 TOOL_SOURCES := $(wildcard tools/dragonfly/*.c tools/dragonfly/*/*.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:tools/dragonfly/%.c=$(BUILD)/tool/%.o)
 TOOL_CFLAGS = $(USER_CFLAGS) -Itools/dragonfly -I$(BUILD)/tool -DVERSION='"$(VERSION)"'
@@ -74,9 +73,18 @@ $(BUILD)/tool/%.o: tools/dragonfly/%.c src/main.c
 
 $(BUILD)/tool/machine/acpi.o: $(BUILD)/tool/dsdt.hex
 
-$(BUILD)/tool/%.hex: tools/dragonfly/machine/%.asl
+# The DSDT has its numbers from the devices' headers, whose suffixes ASL does not
+# know, and becomes a C array (iasl is in acpica-tools).
+DSDT_HEADERS := $(addprefix tools/dragonfly/,machine/memory.h \
+	$(addprefix devices/,hotplug.h power.h serial.h))
+
+$(BUILD)/tool/%.hex: tools/dragonfly/machine/%.asl $(DSDT_HEADERS)
 	@mkdir -p $(@D)
-	iasl -vs -we -tc -p $(@:.hex=) $< >$(@:.hex=.log) || { cat $(@:.hex=.log) >&2; exit 1; }
+	$(CC) -std=c11 -E -P -x c $(addprefix -imacros ,$(DSDT_HEADERS)) -o $(@:.hex=.asl) $<
+	@sed -i 's/\(0x[0-9a-f]*\)ULL/\1/g' $(@:.hex=.asl)
+	@# 2158: it would have had the offset anyway
+	iasl -vs -we -vw 2158 -tc -p $(@:.hex=) $(@:.hex=.asl) >$(@:.hex=.log) || \
+		{ cat $(@:.hex=.log) >&2; rm -f $@; exit 1; }
 
 -include $(TOOL_OBJECTS:.o=.d)
 
