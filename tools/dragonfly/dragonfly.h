@@ -8,6 +8,9 @@
 #ifndef DRAGONFLY_TOOL_H
 #define DRAGONFLY_TOOL_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /* Exit statuses of every verb. */
 enum {
 	STATUS_OK = 0,
@@ -17,6 +20,24 @@ enum {
 
 /* "dragonfly: ...\n" on stderr; always -1. */
 int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* What this thread complains of goes into @text from now on; NULL: to stderr again. */
+void complain_to(char *text, size_t size);
+
+/* How many sentences stderr still takes: a daemon's log does not grow without end. */
+extern unsigned int complaints_left;
+
+/*
+ * The arguments of a verb that takes a VM's name, an option, or both: what it does
+ * not take is NULL.  -1: go on; else the verb has ended, with this status.
+ */
+struct verb {
+	const char *help; /* what --help prints, the usage in its first line */
+	const char *option; /* "--json" */
+};
+
+int verb__arguments(const struct verb *verb, int argc, char **argv, const char **name,
+		    bool *option);
 
 int console__main(int argc, char **argv);
 int doctor__main(int argc, char **argv);

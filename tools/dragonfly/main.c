@@ -2,7 +2,6 @@
 /*
  * dragonfly - drive the hypervisor from the command line
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,22 +12,18 @@ static const struct {
 	int (*main)(int argc, char **argv);
 	const char *help;
 } verbs[] = {
+	{ "run", run__main, "start a virtual machine" },
+	{ "list", list__main, "which ones run" },
+	{ "stat", stat__main, "what one has done: exits by reason, memory" },
+	{ "console", console__main, "its console, on this terminal" },
+	{ "pause", pause__main, "let its vCPUs stand still" },
+	{ "resume", resume__main, "let them go on" },
+	{ "stop", stop__main, "power it off" },
+	{ "queue", queue__main, "list, assign and release hardware queues" },
 	{ "doctor", doctor__main, "does this host have what it takes" },
 };
 
 #define NR_VERBS (sizeof(verbs) / sizeof(verbs[0]))
-
-int complain(const char *fmt, ...)
-{
-	va_list ap;
-
-	fprintf(stderr, "dragonfly: ");
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	return -1;
-}
 
 static void usage(FILE *out)
 {

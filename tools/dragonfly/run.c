@@ -274,5 +274,11 @@ int run__main(int argc, char **argv)
 		options.console = options.detach ? "none" : "stdio";
 	if (check(&options))
 		return STATUS_USAGE;
+	if (options.detach) {
+		int status = control__detach();
+
+		if (status >= 0)
+			return status;
+	}
 	return run(&options);
 }
