@@ -92,7 +92,8 @@ $(BUILD)/tool/%.hex: tools/dragonfly/machine/%.asl $(DSDT_HEADERS)
 KSELFTEST = $(shell $(TESTHOST) source)/tools/testing/selftests
 
 SELFTESTS := $(patsubst selftests/%.c,$(BUILD)/selftests/%,$(wildcard selftests/*.c))
-UNIT_TESTS := $(patsubst selftests/unit/%.c,$(BUILD)/unit/%,$(wildcard selftests/unit/*.c))
+UNIT_TESTS := $(patsubst selftests/unit/%.c,$(BUILD)/unit/%, \
+	$(wildcard selftests/unit/*.c selftests/unit/tool/*.c))
 
 selftests: $(SELFTESTS) $(UNIT_TESTS)	## the tests, in build/selftests/ and build/unit/
 
@@ -114,6 +115,17 @@ $(BUILD)/unit/%: selftests/unit/%.c $(UNIT_SOURCES) $(UNIT_HEADERS)
 		-isystem $(KTOOLS)/include -isystem $(KTOOLS)/include/uapi \
 		-isystem $(KTOOLS)/../arch/x86/include \
 		-isystem $(KTOOLS)/arch/x86/include/uapi -o $@ $< $(KTOOLS)/lib/vsprintf.c
+
+# Those of the tool link what they need of it.
+TOOL_ARCHIVE := $(BUILD)/tool/dragonfly.a
+
+$(TOOL_ARCHIVE): $(filter-out $(BUILD)/tool/main.o,$(TOOL_OBJECTS))
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/unit/tool/%: selftests/unit/tool/%.c $(TOOL_ARCHIVE)
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_CFLAGS) -isystem $(KSELFTEST) -o $@ $< $(TOOL_ARCHIVE) -ljson-c -pthread
 
 unit: $(UNIT_TESTS)	## run the tests of pure logic, on this machine
 	@status=0; for t in $(UNIT_TESTS); do $$t || status=1; done; exit $$status
@@ -151,10 +163,12 @@ $(BUILD)/bench/client: tools/bench/client.c selftests/guest.h
 
 # --- installing -----------------------------------------------------------
 
-install: module tool	## into DESTDIR: the module for KDIR, the tool, its man page, the udev rule
+install: module tool	## into DESTDIR: the module for KDIR, the tool, its completion and man page, the udev rule
 	$(MAKE) -C $(KDIR) M=$(abspath $(BUILD))/$(shell cat $(KDIR)/include/config/kernel.release) \
 		$(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) modules_install
 	install -D -m 0755 $(BUILD)/dragonfly $(DESTDIR)$(PREFIX)/bin/dragonfly
+	install -D -m 0644 tools/dragonfly/completion.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/dragonfly
 	install -D -m 0644 Documentation/dragonfly.1 $(DESTDIR)$(PREFIX)/share/man/man1/dragonfly.1
 	install -D -m 0644 tools/udev/60-dragonfly.rules $(DESTDIR)/usr/lib/udev/rules.d/60-dragonfly.rules
 

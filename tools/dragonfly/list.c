@@ -19,14 +19,15 @@ static const struct verb verb = {
 };
 
 /* Those that end meanwhile are not in it. */
-static struct json_object *ask_all(char **names)
+static struct json_object *ask_all(struct json_object *names)
 {
 	struct json_object *all = json_object_new_array();
 	char why[256];
 
 	complain_to(why, sizeof(why));
-	for (char **name = names; *name; name++) {
-		struct json_object *vm = control__order(*name, control__request("list"));
+	for (size_t i = 0; i < json_object_array_length(names); i++) {
+		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
+		struct json_object *vm = control__order(name, control__request("list"));
 
 		if (vm)
 			json_object_array_add(all, vm);
@@ -54,18 +55,17 @@ static void print_all(struct json_object *all)
 
 int list__main(int argc, char **argv)
 {
-	struct json_object *all;
+	struct json_object *names, *all;
 	bool json = false;
-	char **names;
 	int status, dir;
 
 	status = verb__arguments(&verb, argc, argv, NULL, &json);
 	if (status >= 0)
 		return status;
 	dir = rundir__open();
-	names = dir < 0 ? NULL : rundir__list(dir);
-	if (!names)
+	if (dir < 0)
 		return STATUS_NO;
+	names = rundir__list(dir);
 	close(dir);
 	all = ask_all(names);
 	if (json)
@@ -73,6 +73,6 @@ int list__main(int argc, char **argv)
 	else if (json_object_array_length(all))
 		print_all(all);
 	json_object_put(all);
-	rundir__free(names);
+	json_object_put(names);
 	return STATUS_OK;
 }

@@ -11,7 +11,7 @@
 #include "rundir.h"
 
 #define ANSWER_TIME 60 /* seconds, after which a VM that says nothing is given up on */
-#define MAX_ANSWER (1 << 20)
+#define MAX_ANSWER 0x100000
 
 struct json_object *control__request(const char *verb)
 {

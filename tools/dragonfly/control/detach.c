@@ -39,7 +39,8 @@ int control__detach(void)
 	int line[2], null;
 	pid_t child;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line) || (child = fork()) < 0) {
+	child = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line) ? -1 : fork();
+	if (child < 0) {
 		complain("cannot start a process (%s): see ulimit -u and -n", strerror(errno));
 		return STATUS_NO;
 	}

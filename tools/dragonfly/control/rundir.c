@@ -48,14 +48,12 @@ int rundir__open(void)
 				path, strerror(errno));
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
-		return complain("cannot open %s (%s): remove what is there, or set "
-				"XDG_RUNTIME_DIR to another directory",
+		return complain("cannot open %s (%s): set XDG_RUNTIME_DIR to a directory of yours",
 				path, strerror(errno));
 	if (!fstat(dir, &stat) && stat.st_uid == geteuid() && !(stat.st_mode & 077))
 		return dir;
 	close(dir);
-	return complain("%s has to be yours and nobody else's to enter: chmod 700, or set "
-			"XDG_RUNTIME_DIR to another directory",
+	return complain("%s is not yours alone: chmod 700, or set XDG_RUNTIME_DIR to another place",
 			path);
 }
 
@@ -90,7 +88,7 @@ static int open_lock(int dir, const char *name, int flags)
 static bool is_held(int dir, const char *name)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	int fd = open_lock(dir, name, 0);
+	int fd = rundir__is_name(name) ? open_lock(dir, name, 0) : -1;
 	bool held;
 
 	if (fd < 0)
@@ -118,29 +116,33 @@ static int take(int dir, const char *name)
 	return fd;
 }
 
-int rundir__take(int dir, char name[VM_NAME_MAX + 1])
+static void pick(int dir, char name[VM_NAME_MAX + 1])
+{
+	unsigned int n = 1;
+
+	do
+		snprintf(name, VM_NAME_MAX + 1, "vm-%u", n++);
+	while (is_held(dir, name));
+}
+
+int rundir__take(int dir, const char *wanted, char name[VM_NAME_MAX + 1])
 {
 	int lock = -1;
 
-	if (*name && !rundir__is_name(name))
-		return complain("'%s' is no name for a VM: use letters, digits, '.', '_' and '-', "
-				"a letter or digit first, %d at most",
-				name, VM_NAME_MAX);
+	if (wanted && !rundir__is_name(wanted))
+		return complain("'%s' is no name: up to %d of a-z, A-Z, 0-9 and, not first, '._-'",
+				wanted, VM_NAME_MAX);
 	/* Names change hands one at a time. */
 	flock(dir, LOCK_EX);
-	if (!*name) {
-		unsigned int n = 1;
-
-		do
-			snprintf(name, VM_NAME_MAX + 1, "vm-%u", n++);
-		while (is_held(dir, name));
-	} else if (is_held(dir, name)) {
-		complain("a running VM has the name '%s': choose another one, or dragonfly stop %s",
+	if (wanted)
+		strcpy(name, wanted);
+	else
+		pick(dir, name);
+	if (is_held(dir, name))
+		complain("a running VM has the name '%s': choose another, or dragonfly stop %s",
 			 name, name);
-		goto out;
-	}
-	lock = take(dir, name);
-out:
+	else
+		lock = take(dir, name);
 	flock(dir, LOCK_UN);
 	return lock;
 }
@@ -160,49 +162,25 @@ static int is_lock(const struct dirent *entry)
 	return len > suffix && !strcmp(entry->d_name + len - suffix, ".lock");
 }
 
-/* Keeps of the names of locks those that are held, and cleans up behind the others. */
-static void keep_held(int dir, struct dirent **entries, int nr, char **names)
+struct json_object *rundir__list(int dir)
 {
-	size_t kept = 0;
-
-	for (int i = 0; i < nr; i++) {
-		char *name = entries[i]->d_name;
-
-		name[strlen(name) - strlen(".lock")] = '\0';
-		if (!rundir__is_name(name))
-			continue;
-		if (!is_held(dir, name))
-			forget(dir, name);
-		else if ((names[kept] = strdup(name)))
-			kept++;
-	}
-}
-
-char **rundir__list(int dir)
-{
+	struct json_object *names = json_object_new_array();
 	struct dirent **entries = NULL;
-	char **names = NULL;
 	int nr;
 
 	flock(dir, LOCK_EX);
 	nr = scandirat(dir, ".", &entries, is_lock, versionsort);
-	if (nr >= 0)
-		names = calloc(nr + 1, sizeof(*names));
-	if (names)
-		keep_held(dir, entries, nr, names);
-	else
-		complain("cannot read the run directory (%s)", strerror(errno));
-	flock(dir, LOCK_UN);
+	for (int i = 0; i < nr; i++) {
+		char *name = entries[i]->d_name;
 
-	for (int i = 0; i < nr; i++)
+		name[strlen(name) - strlen(".lock")] = '\0';
+		if (is_held(dir, name))
+			json_object_array_add(names, json_object_new_string(name));
+		else if (rundir__is_name(name))
+			forget(dir, name);
 		free(entries[i]);
+	}
+	flock(dir, LOCK_UN);
 	free(entries);
 	return names;
-}
-
-void rundir__free(char **names)
-{
-	for (char **name = names; name && *name; name++)
-		free(*name);
-	free(names);
 }

@@ -11,7 +11,8 @@
 
 #include <limits.h>
 #include <stdbool.h>
-#include <stddef.h>
+
+#include <json-c/json.h>
 
 #define VM_NAME_MAX 64
 
@@ -29,14 +30,13 @@ void rundir__path(char path[PATH_MAX]);
 void rundir__socket(int dir, const char *name, char path[SOCKET_PATH_MAX]);
 
 /*
- * Takes @name, or the first free one of vm-1, vm-2 ... where it is empty: the
+ * Takes the @wanted name, or the first free one of vm-1, vm-2 ... where it is NULL: the
  * descriptor that holds it.
  */
-int rundir__take(int dir, char name[VM_NAME_MAX + 1]);
+int rundir__take(int dir, const char *wanted, char name[VM_NAME_MAX + 1]);
 void rundir__give_back(int dir, const char *name, int lock);
 
-/* The names that are taken, in order, up to a NULL. */
-char **rundir__list(int dir);
-void rundir__free(char **names);
+/* An array of the names that are taken, in order. */
+struct json_object *rundir__list(int dir);
 
 #endif

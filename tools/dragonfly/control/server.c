@@ -187,9 +187,7 @@ static int listen_at(int dir, const char *name)
 	if (fd >= 0 && !fchmod(fd, 0600) &&
 	    !bind(fd, (struct sockaddr *)&address, sizeof(address)) && !listen(fd, MAX_CLIENTS))
 		return fd;
-	complain("cannot listen for '%s' (%s): is /proc mounted, and is there room in the run "
-		 "directory?",
-		 name, strerror(errno));
+	complain("cannot listen for '%s' (%s): see that /proc is mounted", name, strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	return -1;
@@ -266,14 +264,9 @@ struct control *control__create(struct machine *machine, const char *name)
 		return NULL;
 	}
 	init(control, machine);
-	if (name && strlen(name) > VM_NAME_MAX)
-		complain("the name of a VM has %d letters at most", VM_NAME_MAX);
-	else
-		control->dir = rundir__open();
-	if (name)
-		strncpy(control->name, name, VM_NAME_MAX);
+	control->dir = rundir__open();
 	if (control->dir >= 0)
-		control->lock = rundir__take(control->dir, control->name);
+		control->lock = rundir__take(control->dir, name, control->name);
 	if (control->lock >= 0 && !serve(control)) {
 		open_statistics(control);
 		return control;

@@ -43,7 +43,7 @@ bool detach__is_due(void);
 int detach__done(int dir, const char *name);
 void detach__clean(int dir, const char *name);
 
-/* requests.c: what a line is answered with, and perhaps a descriptor. Never NULL but for want of memory. */
+/* requests.c: what a line is answered with, and the descriptor to go with it, or -1. */
 struct json_object *request__answer(struct machine *machine, const char *line, size_t size,
 				    int *fd);
 
