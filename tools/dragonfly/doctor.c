@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -70,17 +71,66 @@ static bool has_word(const char *list, const char *word)
 	return false;
 }
 
+/* The VMX features that Linux has a name for; the module looks at all of them. */
+static const struct {
+	const char *flag, *name, *need;
+	bool required;
+} features[] = {
+	{ "ept", "EPT", "guest memory is translated without exits", true },
+	{ "ept_ad", "EPT accessed and dirty flags", "the dirty log is kept by hardware", true },
+	{ "vpid", "VPID", "the TLB survives exits", true },
+	{ "invvpid", "INVVPID", "a VPID can be used again", true },
+	{ "unrestricted_guest", "unrestricted guest", "real mode runs without an emulator", true },
+	{ "vtpr", "TPR shadow", "the virtual-APIC page exists", true },
+	{ "vapic", "virtualize APIC accesses", "xAPIC guests need no decoder", true },
+	{ "vapic_reg", "APIC-register virtualization", "reading the APIC does not exit", true },
+	{ "vid", "virtual-interrupt delivery", "interrupts are delivered without exits", true },
+	{ "posted_intr", "posted interrupts", "interrupts reach a running vCPU", true },
+	{ "preemption_timer", "VMX-preemption timer", "the host keeps its deadlines", true },
+	{ "vnmi", "virtual NMIs", "a guest's NMI blocking is kept by hardware", true },
+	{ "tsc_offset", "TSC offsetting", "RDTSC does not exit", true },
+	{ "ept_1gb", "EPT 1 GiB pages", "a large VM's memory costs next to none", false },
+	{ "pml", "page-modification logging", "the dirty log costs no write faults", false },
+	{ "tsc_scaling", "TSC scaling", "a guest keeps its TSC frequency when it moves", false },
+	{ "ple", "PAUSE-loop exiting", "a spinning vCPU on a shared core gives way", false },
+	{ "ipi_virt", "IPI virtualization", "sending an IPI does not exit", false },
+};
+
+#define NR(array) (sizeof(array) / sizeof((array)[0]))
+
+static void check_features(void)
+{
+	char *flags = cpuinfo("vmx flags");
+
+	if (!flags)
+		note("features", "this kernel does not name them; the module does when it loads");
+	for (size_t i = 0; flags && i < NR(features); i++) {
+		if (has_word(flags, features[i].flag))
+			good("feature", "%s", features[i].name);
+		else if (features[i].required)
+			miss("feature", "no %s (%s): it takes another CPU", features[i].name,
+			     features[i].need);
+		else
+			note("feature", "no %s: not needed; with it %s", features[i].name,
+			     features[i].need);
+	}
+	free(flags);
+}
+
 static void check_cpu(void)
 {
 	char *model = cpuinfo("model name"), *flags = cpuinfo("flags");
+	bool vmx = has_word(flags, "vmx");
 
 	note("cpu", "%s, %ld online", model ? model : "unknown", sysconf(_SC_NPROCESSORS_ONLN));
-	if (has_word(flags, "vmx"))
+	if (vmx)
 		good("vmx", "the CPU has VMX and the firmware allows it");
 	else
 		miss("vmx", "no VMX: enable virtualization in the firmware, or use tools/testhost");
 	free(model);
 	free(flags);
+	if (vmx)
+		check_features();
 }
 
 static void check_kernel(void)
@@ -142,15 +192,116 @@ static void check_report(void)
 	fclose(in);
 
 	in = fopen(DEBUGFS "features", "re");
-	while (in && fscanf(in, "%15s %7s %255[^\n]", state, there, text) == 3) {
-		if (!strcmp(state, "required"))
-			required++;
-		else
-			note("optional", "%s: %s", there, text);
-	}
+	while (in && fscanf(in, "%15s %7s %255[^\n]", state, there, text) == 3)
+		required += !strcmp(state, "required");
 	if (in)
 		fclose(in);
-	good("features", "all %u required VMX features are there", required);
+	good("features", "the module has found all %u that it requires", required);
+}
+
+/* ---- what queues and speed ask for ----------------------------------------------- */
+
+/* The first line of a small file; "" if there is none. */
+static const char *line_of(const char *path, char *line, int size)
+{
+	FILE *in = fopen(path, "re");
+
+	if (!in || !fgets(line, size, in))
+		*line = '\0';
+	if (in)
+		fclose(in);
+	line[strcspn(line, "\n")] = '\0';
+	return line;
+}
+
+static void check_hugepages(const char *name, unsigned long kib)
+{
+	char dir[64], path[96], line[32];
+	long all, left;
+
+	snprintf(dir, sizeof(dir), "/sys/kernel/mm/hugepages/hugepages-%lukB", kib);
+	if (access(dir, F_OK)) {
+		note("hugepages", "%s: this host has none of that size", name);
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/free_hugepages", dir);
+	left = atol(line_of(path, line, sizeof(line)));
+	snprintf(path, sizeof(path), "%s/nr_hugepages", dir);
+	all = atol(line_of(path, line, sizeof(line)));
+	if (left)
+		good("hugepages", "%s: %ld free of %ld", name, left, all);
+	else
+		note("hugepages", "%s: none free of %ld; for --hugepages %s: echo NUMBER >%s", name,
+		     all, name, path);
+}
+
+static void check_isolation(const char *file, const char *parameter)
+{
+	char path[64], line[256];
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/%s", file);
+	line_of(path, line, sizeof(line));
+	/* The kernel's way to print an empty nohz_full. */
+	if (*line && !strstr(line, "(null)"))
+		good("isolation", "CPUs %s: %s", line, parameter);
+	else
+		note("isolation", "no CPUs; for vCPUs alone on theirs (--pin) boot with %s=LIST",
+		     parameter);
+}
+
+/* What --queue and --net go through. */
+static const struct {
+	const char *path, *name, *load, *need;
+} modules[] = {
+	{ "/dev/net/tun", "tun", "tun", "--net tap=" },
+	{ "/dev/vhost-net", "vhost-net", "vhost_net", "--net tap=...,vhost" },
+	{ "/sys/bus/vdpa", "vdpa", "vdpa", "--queue vdpa=" },
+	{ "/sys/module/vhost_vdpa", "vhost-vdpa", "vhost_vdpa", "--queue vdpa=" },
+	{ "/dev/vduse/control", "vduse", "vduse", "vDPA devices that a process serves" },
+};
+
+static void check_modules(void)
+{
+	for (size_t i = 0; i < NR(modules); i++) {
+		bool node = !strncmp(modules[i].path, "/dev/", 5);
+
+		if (access(modules[i].path, F_OK))
+			note("queues", "no %s; modprobe %s for %s", modules[i].name,
+			     modules[i].load, modules[i].need);
+		else if (node && access(modules[i].path, R_OK | W_OK))
+			note("queues", "%s is not yours to open: %s needs leave, or root",
+			     modules[i].path, modules[i].need);
+		else
+			good("queues", "%s is there", modules[i].name);
+	}
+}
+
+/* @needed: of a VM with the defaults. Root's memory is locked without limit. */
+static void check_limit(const char *name, int resource, rlim_t needed, const char *what)
+{
+	struct rlimit limit;
+
+	getrlimit(resource, &limit);
+	if (resource == RLIMIT_MEMLOCK && !geteuid())
+		good("limit", "%s: none for root", name);
+	else if (limit.rlim_cur == RLIM_INFINITY)
+		good("limit", "%s: none", name);
+	else if (limit.rlim_cur >= needed)
+		good("limit", "%s: %llu", name, (unsigned long long)limit.rlim_cur);
+	else
+		miss("limit", "%s: %llu, less than the %llu for %s: raise it in limits.conf", name,
+		     (unsigned long long)limit.rlim_cur, (unsigned long long)needed, what);
+}
+
+static void check_host(void)
+{
+	check_hugepages("2M", 2048);
+	check_hugepages("1G", 1048576);
+	check_isolation("isolated", "isolcpus");
+	check_isolation("nohz_full", "nohz_full");
+	check_modules();
+	check_limit("memlock", RLIMIT_MEMLOCK, 512UL << 20, "a guest's memory of 512M");
+	check_limit("nofile", RLIMIT_NOFILE, 1024, "a VM's descriptors");
 }
 
 int doctor__main(int argc, char **argv)
@@ -158,7 +309,8 @@ int doctor__main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "--help")) {
 		printf("usage: dragonfly doctor\n\n"
 		       "Says in a line each what this host has of what Dragonfly needs, and what to\n"
-		       "do about each miss. Exit status 0 if nothing is missing, else 1.\n");
+		       "do about each miss: \"miss\" is needed, \"-\" is not for every VM. Exit status\n"
+		       "0 if nothing that is needed is missing, else 1.\n");
 		return STATUS_OK;
 	}
 	if (argc > 1) {
@@ -170,5 +322,6 @@ int doctor__main(int argc, char **argv)
 	check_cpu();
 	check_device();
 	check_report();
+	check_host();
 	return healthy ? STATUS_OK : STATUS_NO;
 }
