@@ -15,12 +15,14 @@ struct control;
 
 /*
  * Takes the name, or a free one if it is NULL, and listens; complains if a running VM
- * has it; what a dead VM has left is cleaned. It is the last thing that a machine needs
- * before it runs: it opens its vCPUs' statistics, which KVM does not do while they run.
+ * has it. What a dead VM has left is cleaned. Clients are answered by the loop.
  */
 struct control *control__create(struct machine *machine, const char *name);
 void control__destroy(struct control *control);
 const char *control__name(const struct control *control);
+
+/* The vCPUs are there and do not run yet: KVM opens their statistics only then. */
+void control__count(struct control *control);
 
 /*
  * "run --detach": goes on in a child without a terminal and returns -1 there. The

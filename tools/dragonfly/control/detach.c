@@ -15,6 +15,12 @@
 static int parent = -1; /* the child's line to who started it */
 static bool has_log;
 
+static void redirect(int fd, int to)
+{
+	dup2(to, fd);
+	close(to);
+}
+
 static int wait_for(pid_t child, int line)
 {
 	char name[VM_NAME_MAX + 1];
@@ -36,7 +42,7 @@ static int wait_for(pid_t child, int line)
 
 int control__detach(void)
 {
-	int line[2], null;
+	int line[2];
 	pid_t child;
 
 	child = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line) ? -1 : fork();
@@ -51,10 +57,7 @@ int control__detach(void)
 	close(line[0]);
 	parent = line[1];
 	setsid();
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	dup2(null, STDIN_FILENO);
-	dup2(null, STDOUT_FILENO);
-	close(null);
+	redirect(STDIN_FILENO, open("/dev/null", O_RDONLY | O_CLOEXEC));
 	return -1;
 }
 
@@ -81,11 +84,11 @@ int detach__done(int dir, const char *name)
 		return complain("cannot write %s in the run directory (%s): remove it", file,
 				strerror(errno));
 	has_log = true;
+	redirect(STDOUT_FILENO, open("/dev/null", O_WRONLY | O_CLOEXEC));
+	redirect(STDERR_FILENO, log);
 	sent = send(parent, name, strlen(name), MSG_NOSIGNAL);
 	close(parent);
 	parent = -1;
-	dup2(log, STDERR_FILENO);
-	close(log);
 	complaints_left = LOG_SENTENCES;
 	return sent < 0 ? -1 : 0;
 }

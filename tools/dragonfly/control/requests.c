@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "devices/console.h"
+#include "devices/power.h"
 #include "dragonfly.h"
 #include "queues/queues.h"
 #include "server.h"
@@ -101,7 +102,14 @@ static int do_stat(struct request *request)
 
 static int do_stop(struct request *request)
 {
-	machine__stop(request->machine, STOPPED);
+	struct machine *machine = request->machine;
+
+	if (is_set(request, "force"))
+		machine__stop(machine, STOPPED);
+	else if (machine->paused)
+		return complain("it is paused: dragonfly resume it first, or stop --force");
+	else
+		power__press(machine->power);
 	return 0;
 }
 

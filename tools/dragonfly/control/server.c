@@ -225,15 +225,6 @@ static int serve(struct control *control)
 	return loop__add(loop, &control->running, EPOLLIN);
 }
 
-static void open_statistics(struct control *control)
-{
-	struct machine *machine = control->machine;
-
-	control->vm_statistics = statistics__open(machine->vm);
-	for (unsigned int i = 0; i < machine->nr_vcpus; i++)
-		control->vcpu_statistics[i] = statistics__open(machine->vcpus[i].fd);
-}
-
 static void init(struct control *control, struct machine *machine)
 {
 	control->machine = machine;
@@ -267,10 +258,8 @@ struct control *control__create(struct machine *machine, const char *name)
 	control->dir = rundir__open();
 	if (control->dir >= 0)
 		control->lock = rundir__take(control->dir, name, control->name);
-	if (control->lock >= 0 && !serve(control)) {
-		open_statistics(control);
+	if (control->lock >= 0 && !serve(control))
 		return control;
-	}
 	control__destroy(control);
 	return NULL;
 }
@@ -307,6 +296,15 @@ void control__destroy(struct control *control)
 		close(control->dir);
 	close(control->spare);
 	free(control);
+}
+
+void control__count(struct control *control)
+{
+	struct machine *machine = control->machine;
+
+	control->vm_statistics = statistics__open(machine->vm);
+	for (unsigned int i = 0; i < machine->nr_vcpus; i++)
+		control->vcpu_statistics[i] = statistics__open(machine->vcpus[i].fd);
 }
 
 const char *control__name(const struct control *control)

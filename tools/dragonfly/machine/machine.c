@@ -156,14 +156,17 @@ int machine__create(struct machine *machine, const struct options *options)
 	pthread_mutex_init(&machine->lock, NULL);
 	pthread_cond_init(&machine->changed, NULL);
 
-	if (create_loop(machine) || open_device(machine) || set_irqchip(machine) ||
+	if (create_loop(machine))
+		return -1;
+	machine->control = control__create(machine, options->name);
+	if (!machine->control || open_device(machine) || set_irqchip(machine) ||
 	    memory__create(&machine->memory, options->memory, options->huge) ||
 	    add_slots(machine) || add_devices(machine) ||
 	    acpi__write(&machine->memory, options->cpus) || boot__load(machine, &entry) ||
 	    add_vcpus(machine, &entry))
 		return -1;
-	machine->control = control__create(machine, options->name);
-	return machine->control ? 0 : -1;
+	control__count(machine->control);
+	return 0;
 }
 
 enum outcome machine__run(struct machine *machine)
