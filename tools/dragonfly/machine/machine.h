@@ -79,6 +79,7 @@ struct machine {
 	struct power *power;
 	struct hotplug *hotplug;
 	struct pci *pci;
+	struct queue *queues; /* that it holds (queues.h) */
 	struct console *console;
 	struct control *control;
 };

@@ -6,8 +6,16 @@
 #ifndef DRAGONFLY_QUEUES_H
 #define DRAGONFLY_QUEUES_H
 
-#include "../devices/virtio.h"
-#include "../machine/machine.h"
+#include "devices/virtio.h"
+#include "machine/machine.h"
+
+/* One that a machine holds. */
+struct queue {
+	struct queue *next;
+	struct virtio_device *dev;
+	char *name;
+	int holder; /* holder.h */
+};
 
 /* Backends. NULL with a sentence; EBUSY names the holder. */
 struct virtio_device *vhost_vdpa__create(struct machine *machine,
@@ -15,7 +23,10 @@ struct virtio_device *vhost_vdpa__create(struct machine *machine,
 struct virtio_device *vhost_net__create(struct machine *machine,
 					const struct queue_options *options);
 
-/* "vdpa=/dev/vhost-vdpa-0,queues=2" or "tap=tap0,queues=2,vhost"; @options->name is to be freed. */
+/*
+ * parse.c: "vdpa=/dev/vhost-vdpa-0,queues=2" or "tap=tap0,queues=2,vhost";
+ * @options->name is to be freed.
+ */
 int queues__parse(struct queue_options *options, enum queue_kind kind, const char *text);
 
 /* Puts one on the guest's bus, at the start or while it runs. */
@@ -23,5 +34,8 @@ int queues__assign(struct machine *machine, const struct queue_options *options)
 
 /* Asks the guest to let go; the queue is released when it has. @force: does not ask. */
 int queues__release(struct machine *machine, const char *name, bool force);
+
+/* For the backends: @dev is no more, and whoever wants its queues may have them. */
+void queues__released(struct virtio_device *dev);
 
 #endif
