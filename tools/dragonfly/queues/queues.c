@@ -4,9 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "control/control.h"
+#include "control/rundir.h"
 #include "devices/hotplug.h"
 #include "devices/pci.h"
+#include "devices/virtio-pci.h"
 #include "dragonfly.h"
 #include "holder.h"
 
@@ -16,6 +20,11 @@ static struct virtio_device *(*const backends[])(struct machine *machine,
 	[QUEUE_TAP] = vhost_net__create,
 };
 
+static struct pci_device *pci_device_of(const struct virtio_device *dev)
+{
+	return &((struct virtio_pci *)dev->transport)->pci;
+}
+
 static void put(struct queue *queue)
 {
 	if (queue->holder >= 0)
@@ -24,9 +33,21 @@ static void put(struct queue *queue)
 	free(queue);
 }
 
+/* One without a name gets it when everything else is there. */
+static void name_of(const struct machine *machine, char name[VM_NAME_MAX + 1])
+{
+	if (machine->control)
+		snprintf(name, VM_NAME_MAX + 1, "%s", control__name(machine->control));
+	else if (machine->options->name)
+		snprintf(name, VM_NAME_MAX + 1, "%s", machine->options->name);
+	else
+		snprintf(name, VM_NAME_MAX + 1, "(process %d)", getpid());
+}
+
 static struct queue *take(const struct machine *machine, const char *name)
 {
 	struct queue *queue = calloc(1, sizeof(*queue));
+	char vm[VM_NAME_MAX + 1];
 
 	if (queue)
 		queue->name = strdup(name);
@@ -35,7 +56,8 @@ static struct queue *take(const struct machine *machine, const char *name)
 		complain("no memory for the queue %s", name);
 		return NULL;
 	}
-	queue->holder = holder__take(name, machine->options->name);
+	name_of(machine, vm);
+	queue->holder = holder__take(name, vm);
 	if (queue->holder >= 0)
 		return queue;
 	put(queue);
@@ -58,8 +80,8 @@ int queues__assign(struct machine *machine, const struct queue_options *options)
 	if (virtio_pci__add(machine, queue->dev))
 		return -1;
 	/* A guest that has not started yet finds it by itself. */
-	if (machine->active)
-		hotplug__came(machine->hotplug, virtio_pci__slot(queue->dev));
+	if (machine->vcpus[0].started)
+		hotplug__came(machine->hotplug, pci_device_of(queue->dev)->slot);
 	return 0;
 }
 
@@ -83,13 +105,15 @@ static struct queue *find(const struct machine *machine, const char *name)
 int queues__release(struct machine *machine, const char *name, bool force)
 {
 	const struct queue *queue = find(machine, name);
+	struct pci_device *device;
 	unsigned int slot;
 
 	if (!queue)
 		return complain("the VM has no queue %s: see dragonfly queue list", name);
-	slot = virtio_pci__slot(queue->dev);
+	device = pci_device_of(queue->dev);
+	slot = device->slot;
 	if (force)
-		pci__remove(machine->pci, pci__device(machine->pci, slot));
+		pci__remove(machine->pci, device);
 	/* Also where it has gone already: the guest looks, and lets go of what it had. */
 	hotplug__ask(machine->hotplug, slot);
 	return 0;

@@ -14,8 +14,7 @@
 #include "dragonfly.h"
 #include "vhost.h"
 
-/* What the interface was made with; 0: it is no tap. */
-static unsigned int flags_of(const char *name)
+unsigned int tap__flags(const char *name)
 {
 	char path[64];
 	unsigned int flags = 0;
@@ -53,7 +52,7 @@ static int open_queue(const char *name, unsigned int flags)
 
 int tap__open(const char *name, int *fds, unsigned int nr)
 {
-	unsigned int made = flags_of(name);
+	unsigned int made = tap__flags(name);
 	unsigned int flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (made & IFF_MULTI_QUEUE);
 
 	if (!made)

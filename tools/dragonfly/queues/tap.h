@@ -8,6 +8,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define TAP_QUEUES_MAX 64 /* pairs of one */
+
+/* What the interface was made with, IFF_MULTI_QUEUE or not; 0: it is no tap. */
+unsigned int tap__flags(const char *name);
+
 /* @nr descriptors of an interface that is there; -1 with a sentence. */
 int tap__open(const char *name, int *fds, unsigned int nr);
 

@@ -24,7 +24,6 @@
 #include "vhost.h"
 
 #define QUEUE_SIZE 256
-#define MAX_PAIRS 64
 
 /* What vhost-net does with the rings, and what the tap does with packets. */
 #define RING_FEATURES                                                              \
@@ -47,7 +46,7 @@ struct vhost_net {
 	struct virtio_device dev;
 	struct virtio_net_config config;
 	unsigned int nr_pairs;
-	struct pair pairs[MAX_PAIRS];
+	struct pair pairs[TAP_QUEUES_MAX];
 	struct watch error; /* an eventfd: vhost cannot make sense of a ring */
 	struct watch kicked; /* the control queue's kick eventfd, or -1 */
 	struct ring control;
@@ -311,7 +310,7 @@ static int open_vhost(struct vhost_net *net, struct pair *pair)
 
 static int open_pairs(struct vhost_net *net)
 {
-	int taps[MAX_PAIRS], status;
+	int taps[TAP_QUEUES_MAX], status;
 
 	memset(taps, 0xff, sizeof(taps));
 	status = tap__open(net->dev.name, taps, net->nr_pairs);
@@ -355,8 +354,8 @@ struct virtio_device *vhost_net__create(struct machine *machine,
 	struct vhost_net *net;
 	char *name;
 
-	if (options->queues > MAX_PAIRS) {
-		complain("%s: a tap has at most %d pairs of queues", options->name, MAX_PAIRS);
+	if (options->queues > TAP_QUEUES_MAX) {
+		complain("%s: a tap has at most %d pairs of queues", options->name, TAP_QUEUES_MAX);
 		return NULL;
 	}
 	net = calloc(1, sizeof(*net));
