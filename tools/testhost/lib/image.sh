@@ -34,19 +34,20 @@ is_elf() {
 	[ "$(head -c 4 "$1" | od -An -tx1 | tr -d ' \n')" = 7f454c46 ]
 }
 
+# add_libraries ROOT SRC DEST: a folder may bring some of its programs' libraries.
 add_libraries() {
-	local root=$1 file lib libs
+	local root=$1 src=${2%/} own=${2%/}/lib/x86_64-linux-gnu file lib libs
 
-	shift
 	while IFS= read -r -d '' file; do
 		is_elf "$file" || continue
-		libs=$(libraries_of "$file") || exit 1
+		libs=$(LD_LIBRARY_PATH=$own${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} libraries_of "$file") || exit 1
 		for lib in $libs; do
+			[[ $lib != "$own"/* ]] || lib=$3${lib#"$src"}
 			[ ! -e "$root$lib" ] || continue
 			mkdir -p "$root$(dirname "$lib")"
 			cp -L "$lib" "$root$lib"
 		done
-	done < <(find "$@" -type f \( -perm /111 -o -name '*.so*' \) -size +3c -print0)
+	done < <(find "$2" -type f \( -perm /111 -o -name '*.so*' \) -size +3c -print0)
 }
 
 # add_file ROOT SRC[:DEST]
@@ -73,7 +74,7 @@ add_file() {
 		cp -L --preserve=mode "$src" "$root$dest"
 	fi || die "cannot add $src"
 	# Looked up where the program comes from: its paths may be relative to it.
-	add_libraries "$root" "$src"
+	add_libraries "$root" "$src" "$dest"
 }
 
 # The module and those that it needs, in the order of loading.
@@ -120,7 +121,7 @@ list_module() {
 
 	name=${name%.ko}
 	name=${name//-/_}
-	! grep -qE "^$2( |\$)" "$1/testhost/modules" || return 0
+	! cut -d' ' -f1 "$1/testhost/modules" | grep -qxF -- "$2" || return 0
 	for arg in "${module_args[@]}"; do
 		if [[ ${arg%%=*} == *.* ]]; then
 			[ "${arg%%.*}" != "$name" ] || line+=" ${arg#*.}"

@@ -128,12 +128,12 @@ part_tools() {
 }
 
 cmd_setup() {
-	local part bochs tools kernel peers guest parts=("$@")
+	local part bochs tools kernel peers guest backends parts=("$@")
 
-	[ $# -gt 0 ] || parts=(packages bochs tools 6.12 debug source peers "${GUESTS[@]/#/guest-}")
+	[ $# -gt 0 ] || parts=(packages bochs tools 6.12 debug source peers "${GUESTS[@]/#/guest-}" backends)
 	for part in "${parts[@]}"; do
 		case $part in
-		bochs | tools | source | peers | packages) ;;
+		bochs | tools | source | peers | backends | packages) ;;
 		guest-*) check_guest "${part#guest-}" ;;
 		*) check_kernel "$part" ;;
 		esac
@@ -145,6 +145,7 @@ cmd_setup() {
 		source) part_source ;;
 		peers) part_peers ;;
 		guest-*) part_guest "${part#guest-}" ;;
+		backends) part_backends ;;
 		packages)
 			ensure_packages "${PACKAGES_BASE[@]}" "${PACKAGES_BOCHS[@]}" \
 				"${PACKAGES_KERNEL[@]}" "${PACKAGES_LINT[@]}" "${PACKAGES_QEMU[@]}"
