@@ -63,6 +63,14 @@ bool df_arch_memory_reserved(const struct df_vm *vm, u64 gfn, u64 pages);
 void df_arch_memory_unmap(struct df_vm *vm, struct df_slot *slot);
 
 /**
+ * df_arch_memory_map() - map a page before it is first written
+ *
+ * Context: Process context of the VM's creator, may sleep; takes the memory lock.
+ * Return: 0, -ENXIO where there is no slot, or another errno.
+ */
+int df_arch_memory_map(struct df_vm *vm, u64 gfn);
+
+/**
  * df_arch_log_start() - first writes to pages are to be noticed from now on
  *
  * They come by df_dirty_mark(). df_arch_log_stop() undoes it.

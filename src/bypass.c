@@ -16,11 +16,17 @@ static const struct df_routes *routes_of(const struct df_irq *irq)
 	return rcu_dereference_protected(irq->routes, lockdep_is_held(&irq->lock));
 }
 
+static const struct msi_msg *msi_of(const struct df_irqfd *irqfd, const struct df_routes *routes)
+{
+	if (irqfd->is_queue)
+		return irqfd->masked ? NULL : &irqfd->msi;
+	return df_routes_find(routes, irqfd->gsi);
+}
+
 static int post(const struct df_irqfd *irqfd)
 {
-	const struct df_routes *routes = routes_of(&irqfd->vm->irq);
-
-	return df_arch_irq_bypass(irqfd->vm, irqfd->host_irq, df_routes_find(routes, irqfd->gsi));
+	return df_arch_irq_bypass(irqfd->vm, irqfd->host_irq,
+				  msi_of(irqfd, routes_of(&irqfd->vm->irq)));
 }
 
 /* Both under the lock of the kernel's irqbypass module. */
@@ -43,7 +49,7 @@ static void del_producer(struct irq_bypass_consumer *consumer, struct irq_bypass
 	struct df_irqfd *irqfd = container_of(consumer, struct df_irqfd, consumer);
 
 	guard(mutex)(&irqfd->vm->irq.lock);
-	list_del(&irqfd->bypassed);
+	list_del_init(&irqfd->bypassed);
 	df_arch_irq_bypass(irqfd->vm, irqfd->host_irq, NULL);
 }
 
@@ -71,6 +77,13 @@ void df_bypass_rerouted(struct df_vm *vm, const struct df_routes *old)
 	const struct df_irqfd *irqfd;
 
 	list_for_each_entry(irqfd, &vm->irq.bypassed, bypassed)
-		if (!is_same(df_routes_find(old, irqfd->gsi), df_routes_find(new, irqfd->gsi)))
+		if (!is_same(msi_of(irqfd, old), msi_of(irqfd, new)))
 			post(irqfd);
+}
+
+void df_bypass_changed(const struct df_irqfd *irqfd)
+{
+	lockdep_assert_held(&irqfd->vm->irq.lock);
+	if (!list_empty(&irqfd->bypassed))
+		post(irqfd);
 }

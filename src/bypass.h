@@ -26,4 +26,7 @@ void df_bypass_remove(struct df_irqfd *irqfd);
 /** df_bypass_rerouted() - the same for a VM's routes, which were @old; df_irq.lock held. */
 void df_bypass_rerouted(struct df_vm *vm, const struct df_routes *old);
 
+/** df_bypass_changed() - a queue has another message; df_irq.lock held. */
+void df_bypass_changed(const struct df_irqfd *irqfd);
+
 #endif

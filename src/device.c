@@ -2,6 +2,7 @@
 /*
  * /dev/dragonfly: the device's own ioctls, as <linux/kvm.h> defines them.
  */
+#include <linux/dragonfly.h>
 #include <linux/fs.h>
 #include <linux/kvm.h>
 #include <linux/miscdevice.h>
@@ -11,6 +12,7 @@
 #include "device.h"
 #include "dirty.h"
 #include "memory.h"
+#include "queue.h"
 #include "routing.h"
 #include "vcpu.h"
 #include "vm.h"
@@ -55,6 +57,8 @@ long df_device_check_extension(unsigned long capability)
 		return DF_MAX_VCPUS;
 	case KVM_CAP_IRQ_ROUTING:
 		return DF_MAX_ROUTES;
+	case DRAGONFLY_CAP_QUEUES:
+		return DF_MAX_QUEUES;
 	case KVM_CAP_MAX_VCPU_ID:
 		return DF_MAX_VCPU_ID;
 	case KVM_CAP_NR_MEMSLOTS:

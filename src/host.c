@@ -90,24 +90,24 @@ bool df_host_time(u64 *tsc, u64 *real)
 	return false;
 }
 
-static int follow(struct vm_area_struct *vma, unsigned long address, unsigned long *pfn,
-		  bool *writable, bool *cached)
+static int follow(struct vm_area_struct *vma, unsigned long address, struct df_device_page *page)
 {
 	struct follow_pfnmap_args args = { .vma = vma, .address = address };
 	int err = follow_pfnmap_start(&args);
 
 	if (err)
 		return err;
-	*pfn = args.pfn;
-	*writable = args.writable;
-	*cached = page_is_ram(args.pfn) && !(pgprot_val(args.pgprot) & (_PAGE_PWT | _PAGE_PCD));
+	page->pfn = args.pfn;
+	page->writable = args.writable;
+	page->shared = vma->vm_flags & VM_SHARED;
+	page->cached = page_is_ram(args.pfn) && !(pgprot_val(args.pgprot) & (_PAGE_PWT | _PAGE_PCD));
 	follow_pfnmap_end(&args);
 	return 0;
 }
 
 /* Drivers may wait with the mapping for the first access: that is made here. */
 int df_host_device_page(struct mm_struct *mm, unsigned long address, bool write,
-			unsigned long *pfn, bool *writable, bool *cached)
+			struct df_device_page *page)
 {
 	struct vm_area_struct *vma;
 	bool unlocked = false;
@@ -117,12 +117,12 @@ int df_host_device_page(struct mm_struct *mm, unsigned long address, bool write,
 	vma = vma_lookup(mm, address);
 	if (!vma || !(vma->vm_flags & VM_PFNMAP))
 		goto out;
-	err = follow(vma, address, pfn, writable, cached);
-	if (!err && (*writable || !write))
+	err = follow(vma, address, page);
+	if (!err && (page->writable || !write))
 		goto out;
 	err = fixup_user_fault(mm, address, write ? FAULT_FLAG_WRITE : 0, &unlocked);
 	if (!err)
-		err = unlocked ? -EAGAIN : follow(vma, address, pfn, writable, cached);
+		err = unlocked ? -EAGAIN : follow(vma, address, page);
 out:
 	mmap_read_unlock(mm);
 	return err == -EINVAL ? -EFAULT : err;

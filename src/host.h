@@ -115,19 +115,31 @@ int df_host_vmx_begin(void (*crash)(void), void (*shutdown)(void));
 void df_host_vmx_end(void);
 
 /**
+ * struct df_device_page - a page that is no memory of the kernel's
+ * @pfn: its frame number
+ * @writable: the user may write to it
+ * @shared: the user has mapped the device's own, not a copy
+ * @cached: it is memory, and the user has it cached
+ */
+struct df_device_page {
+	unsigned long pfn;
+	bool writable;
+	bool shared;
+	bool cached;
+};
+
+/**
  * df_host_device_page() - the page of device memory at a user's address
  * @mm: the user's, and the caller's own
  * @address: in it
  * @write: it is to be written
- * @pfn: filled in
- * @writable: filled in: the user may write to it
- * @cached: filled in: it is memory, and the user has it cached
+ * @page: filled in
  *
  * Context: Process context, may sleep.
  * Return: 0, -EFAULT if that is no device memory, or -EAGAIN.
  */
 int df_host_device_page(struct mm_struct *mm, unsigned long address, bool write,
-			unsigned long *pfn, bool *writable, bool *cached);
+			struct df_device_page *page);
 
 /**
  * df_host_time() - what time it is, and the TSC then

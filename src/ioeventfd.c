@@ -14,24 +14,6 @@
 /* A channel I/O notification is nothing that an x86 guest could send. */
 #define KNOWN_FLAGS	(KVM_IOEVENTFD_VALID_FLAG_MASK & ~KVM_IOEVENTFD_FLAG_VIRTIO_CCW_NOTIFY)
 
-/**
- * struct df_ioeventfd - the writes that signal an eventfd
- * @addr: where
- * @len: of how many bytes; 0: of any number of them
- * @any: what is written does not matter
- * @data: else: what
- * @bare_age: there is no memory, if this is df_vm.slots_age; without a lock
- * @eventfd: held
- */
-struct df_ioeventfd {
-	u64 addr;
-	u32 len;
-	bool any;
-	u64 data;
-	u64 bare_age;
-	struct eventfd_ctx *eventfd;
-};
-
 /* Those of ports, or of memory; but for @bare_age never changed, only replaced. */
 struct df_ioeventfds {
 	struct rcu_head rcu;
@@ -96,19 +78,26 @@ static struct df_ioeventfd *find(const struct df_vm *vm, bool mmio, u64 addr, un
 	return &table->sorted[at];
 }
 
+static struct eventfd_ctx *kick(const struct df_ioeventfd *it)
+{
+	if (it->kicks)
+		atomic64_inc(it->kicks);
+	return it->eventfd;
+}
+
 struct eventfd_ctx *df_ioeventfd_find(const struct df_vm *vm, bool mmio, u64 addr,
 				      unsigned int len, u64 data)
 {
 	const struct df_ioeventfd *it = find(vm, mmio, addr, len, data);
 
-	return it ? it->eventfd : NULL;
+	return it ? kick(it) : NULL;
 }
 
 struct eventfd_ctx *df_ioeventfd_find_bare(const struct df_vm *vm, u64 gpa)
 {
 	const struct df_ioeventfd *it = find(vm, true, gpa, 0, 0);
 
-	return it && READ_ONCE(it->bare_age) == READ_ONCE(vm->slots_age) ? it->eventfd : NULL;
+	return it && READ_ONCE(it->bare_age) == READ_ONCE(vm->slots_age) ? kick(it) : NULL;
 }
 
 void df_ioeventfd_set_bare(const struct df_vm *vm, u64 gpa, u64 slots_age)
@@ -134,11 +123,11 @@ bool df_ioeventfd_signal(const struct df_vm *vm, bool mmio, u64 addr, unsigned i
 
 /* ---- assigning and deassigning ------------------------------------------------------------ */
 
-static struct df_ioeventfds *create(u32 nr)
+static struct df_ioeventfds *create(u32 nr, gfp_t gfp)
 {
 	struct df_ioeventfds *table;
 
-	table = kvmalloc(struct_size(table, sorted, nr), GFP_KERNEL_ACCOUNT);
+	table = kvmalloc(struct_size(table, sorted, nr), GFP_KERNEL_ACCOUNT | gfp);
 	if (table)
 		table->nr = nr;
 	return table;
@@ -157,7 +146,7 @@ static struct df_ioeventfds *current_table(struct df_irq *irq, bool mmio)
 	return rcu_dereference_protected(irq->ioeventfds[mmio], lockdep_is_held(&irq->lock));
 }
 
-static int insert(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
+int df_ioeventfd_insert(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
 {
 	struct df_ioeventfds *old, *new;
 	long at;
@@ -170,7 +159,7 @@ static int insert(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
 		return -EEXIST;
 	at = ~at;
 	nr = old ? old->nr : 0;
-	new = create(nr + 1);
+	new = create(nr + 1, 0);
 	if (!new)
 		return -ENOMEM;
 	if (old) {
@@ -185,9 +174,10 @@ static int insert(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
 static bool is_same(const struct df_ioeventfd *a, const struct df_ioeventfd *b)
 {
 	return a->eventfd == b->eventfd && a->len == b->len && a->any == b->any &&
-	       a->data == b->data;
+	       a->data == b->data && a->kicks == b->kicks;
 }
 
+/* That a queue is closed has to succeed. */
 static int remove(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
 {
 	struct df_ioeventfds *old, *new = NULL;
@@ -199,9 +189,7 @@ static int remove(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
 	if (at < 0 || !is_same(&old->sorted[at], it))
 		return -ENOENT;
 	if (old->nr > 1) {
-		new = create(old->nr - 1);
-		if (!new)
-			return -ENOMEM;
+		new = create(old->nr - 1, __GFP_NOFAIL);
 		memcpy(new->sorted, old->sorted, at * sizeof(*it));
 		memcpy(&new->sorted[at], &old->sorted[at + 1], (old->nr - at - 1) * sizeof(*it));
 	}
@@ -221,16 +209,7 @@ static bool is_valid(const struct kvm_ioeventfd *args)
 	return args->len <= sizeof(args->datamatch) && is_power_of_2(args->len);
 }
 
-static int assign(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
-{
-	int err = insert(irq, mmio, it);
-
-	if (err)
-		eventfd_ctx_put(it->eventfd);
-	return err;
-}
-
-static int deassign(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
+int df_ioeventfd_remove(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
 {
 	int err = remove(irq, mmio, it);
 
@@ -239,7 +218,6 @@ static int deassign(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it
 		synchronize_rcu_expedited();
 		eventfd_ctx_put(it->eventfd);
 	}
-	eventfd_ctx_put(it->eventfd);
 	return err;
 }
 
@@ -247,6 +225,7 @@ int df_ioeventfd(struct df_vm *vm, const struct kvm_ioeventfd *args)
 {
 	bool mmio = !(args->flags & KVM_IOEVENTFD_FLAG_PIO);
 	struct df_ioeventfd it = { .addr = args->addr, .len = args->len };
+	int err;
 
 	if (args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH)
 		it.data = args->datamatch;
@@ -257,8 +236,15 @@ int df_ioeventfd(struct df_vm *vm, const struct kvm_ioeventfd *args)
 	it.eventfd = eventfd_ctx_fdget(args->fd);
 	if (IS_ERR(it.eventfd))
 		return PTR_ERR(it.eventfd);
-	return args->flags & KVM_IOEVENTFD_FLAG_DEASSIGN ? deassign(&vm->irq, mmio, &it) :
-							   assign(&vm->irq, mmio, &it);
+	if (!(args->flags & KVM_IOEVENTFD_FLAG_DEASSIGN)) {
+		err = df_ioeventfd_insert(&vm->irq, mmio, &it);
+		if (!err)
+			return 0;
+	} else {
+		err = df_ioeventfd_remove(&vm->irq, mmio, &it);
+	}
+	eventfd_ctx_put(it.eventfd);
+	return err;
 }
 
 void df_ioeventfd_destroy(struct df_vm *vm)

@@ -15,6 +15,26 @@ struct eventfd_ctx;
 struct kvm_ioeventfd;
 
 /**
+ * struct df_ioeventfd - the writes that signal an eventfd
+ * @addr: where
+ * @len: of how many bytes; 0: of any number of them
+ * @any: what is written does not matter
+ * @data: else: what
+ * @bare_age: there is no memory, if this is df_vm.slots_age; without a lock
+ * @eventfd: held
+ * @kicks: a queue's: how many there were; NULL: it is KVM_IOEVENTFD's
+ */
+struct df_ioeventfd {
+	u64 addr;
+	u32 len;
+	bool any;
+	u64 data;
+	u64 bare_age;
+	struct eventfd_ctx *eventfd;
+	atomic64_t *kicks;
+};
+
+/**
  * df_ioeventfd() - KVM_IOEVENTFD
  *
  * When an eventfd has been deassigned no vCPU signals it any more.
@@ -27,7 +47,18 @@ struct kvm_ioeventfd;
 int df_ioeventfd(struct df_vm *vm, const struct kvm_ioeventfd *args);
 
 /**
- * df_ioeventfd_find() - the eventfd that a write signals
+ * df_ioeventfd_insert() - one more, which keeps the reference to its eventfd
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, -ENOMEM, or -EEXIST if a write could be for another one too.
+ */
+int df_ioeventfd_insert(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it);
+
+/** df_ioeventfd_remove() - as df_ioeventfd() of one, which only can fail by -ENOENT. */
+int df_ioeventfd_remove(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it);
+
+/**
+ * df_ioeventfd_find() - the eventfd that a write signals, and is about to
  * @vm: the VM
  * @mmio: to memory, not to a port
  * @addr: where

@@ -30,25 +30,40 @@ static void stop_resampling(struct df_irqfd *irqfd)
 	}
 	/* A vCPU may just be signalling it. */
 	synchronize_rcu_expedited();
-	eventfd_ctx_put(irqfd->resamplefd);
+}
+
+static void free_irqfd(struct df_irqfd *irqfd)
+{
+	if (!IS_ERR_OR_NULL(irqfd->resamplefd))
+		eventfd_ctx_put(irqfd->resamplefd);
+	kfree(irqfd);
+}
+
+void df_irqfd_close(struct df_irqfd *irqfd)
+{
+	/* First: what a device raises from now on still comes, by the eventfd. */
+	df_bypass_remove(irqfd);
+	/* Takes the lock that wake() is called under: none runs, and none will. */
+	if (irqfd->head)
+		remove_wait_queue(irqfd->head, &irqfd->wait);
+	if (irqfd->resamplefd)
+		stop_resampling(irqfd);
+	eventfd_ctx_put(irqfd->eventfd);
+	irqfd->eventfd = NULL;
 }
 
 static void shut_down(struct work_struct *work)
 {
 	struct df_irqfd *irqfd = container_of(work, struct df_irqfd, shut_down);
-	u64 count;
 
-	/* First: what a device raises from now on still comes, by the eventfd. */
-	df_bypass_remove(irqfd);
-	/* Takes the lock that wake() is called under: none runs, and none will. */
-	eventfd_ctx_remove_wait_queue(irqfd->eventfd, &irqfd->wait, &count);
-	if (irqfd->resamplefd)
-		stop_resampling(irqfd);
-	eventfd_ctx_put(irqfd->eventfd);
-	kfree(irqfd);
+	df_irqfd_close(irqfd);
+	free_irqfd(irqfd);
 }
 
-/* Whoever takes it off the list, takes it away: its user, its eventfd or its VM. */
+/*
+ * Whoever takes it off the list, takes it away: its user, its eventfd or its VM.
+ * A queue's is not on it.
+ */
 static void detach(struct df_irqfd *irqfd)
 {
 	lockdep_assert_held(&irqfd->vm->irq.irqfd_lock);
@@ -60,25 +75,38 @@ static void detach(struct df_irqfd *irqfd)
 
 /* ---- at a signal ---------------------------------------------------------------------- */
 
-/* The eventfd's wait-queue lock is held, interrupts are off. */
+/* The eventfd's wait-queue lock is held, interrupts are off. What is masked stays in it. */
+static bool take(struct df_irqfd *irqfd)
+{
+	u64 count;
+
+	if (irqfd->masked)
+		return false;
+	eventfd_ctx_do_read(irqfd->eventfd, &count);
+	if (!count)
+		return false;
+	if (!irqfd->is_queue)
+		df_routing_deliver(irqfd->vm, irqfd->gsi);
+	else if (df_arch_msi(irqfd->vm, &irqfd->msi))
+		irqfd->interrupts++;
+	return true;
+}
+
+/* As take(). */
 static int wake(wait_queue_entry_t *wait, unsigned int mode, int sync, void *key)
 {
 	struct df_irqfd *irqfd = container_of(wait, struct df_irqfd, wait);
 	struct df_irq *irq = &irqfd->vm->irq;
 	__poll_t events = key_to_poll(key);
-	u64 count;
+	bool taken = events & EPOLLIN && take(irqfd);
 
-	if (events & EPOLLIN) {
-		eventfd_ctx_do_read(irqfd->eventfd, &count);
-		df_routing_deliver(irqfd->vm, irqfd->gsi);
-	}
 	/* The last file of the eventfd is closed: nobody can signal it any more. */
 	if (events & EPOLLHUP) {
 		spin_lock(&irq->irqfd_lock);
 		detach(irqfd);
 		spin_unlock(&irq->irqfd_lock);
 	}
-	return !!(events & EPOLLIN);
+	return taken;
 }
 
 struct poll {
@@ -86,31 +114,38 @@ struct poll {
 	struct df_irqfd *irqfd;
 };
 
+/* A VM has an eventfd once, as in KVM; what is a queue's is nobody else's. */
+static bool excludes(const struct df_irqfd *a, const struct df_irqfd *b)
+{
+	return a->vm == b->vm || a->is_queue || b->is_queue;
+}
+
 /* Before all others who wait: the count is read before they see it. */
 static void wait_on(struct file *file, wait_queue_head_t *head, poll_table *table)
 {
-	struct poll *poll = container_of(table, struct poll, table);
+	struct df_irqfd *irqfd = container_of(table, struct poll, table)->irqfd;
+	wait_queue_entry_t *other;
 
-	add_wait_queue_priority(head, &poll->irqfd->wait);
+	guard(spinlock_irq)(&head->lock);
+	list_for_each_entry(other, &head->head, entry)
+		if (other->func == wake &&
+		    excludes(irqfd, container_of(other, struct df_irqfd, wait)))
+			return;
+	irqfd->wait.flags = WQ_FLAG_EXCLUSIVE | WQ_FLAG_PRIORITY;
+	__add_wait_queue(head, &irqfd->wait);
+	irqfd->head = head;
 }
 
 /* ---- assigned --------------------------------------------------------------------------- */
 
-static int enlist(struct df_irqfd *irqfd)
+static void enlist(struct df_irqfd *irqfd)
 {
 	struct df_irq *irq = &irqfd->vm->irq;
-	const struct df_irqfd *other;
-	int err = 0;
 
 	spin_lock_irq(&irq->irqfd_lock);
-	list_for_each_entry(other, &irq->irqfds, all)
-		if (other->eventfd == irqfd->eventfd)
-			err = -EBUSY;
-	if (!err)
-		list_add(&irqfd->all, &irq->irqfds);
+	list_add(&irqfd->all, &irq->irqfds);
 	spin_unlock_irq(&irq->irqfd_lock);
 	irq->had_irqfds = true;
-	return err;
 }
 
 /*
@@ -121,12 +156,8 @@ static int attach(struct df_irqfd *irqfd, struct file *file)
 {
 	struct df_irq *irq = &irqfd->vm->irq;
 	struct poll poll = { .irqfd = irqfd };
-	int err;
 
 	guard(mutex)(&irq->lock);
-	err = enlist(irqfd);
-	if (err)
-		return err;
 	/* Before it raises anything whose end would be missed. */
 	if (irqfd->resamplefd) {
 		list_add_rcu(&irqfd->resampled, &irq->resampled);
@@ -134,23 +165,55 @@ static int attach(struct df_irqfd *irqfd, struct file *file)
 	}
 	init_waitqueue_func_entry(&irqfd->wait, wake);
 	init_poll_funcptr(&poll.table, wait_on);
+	vfs_poll(file, &poll.table);
+	if (!irqfd->head)
+		return -EBUSY;
+	if (!irqfd->is_queue)
+		enlist(irqfd);
 	/* What was signalled before counts. */
-	if (vfs_poll(file, &poll.table) & EPOLLIN)
-		df_routing_deliver(irqfd->vm, irqfd->gsi);
+	spin_lock_irq(&irqfd->head->lock);
+	take(irqfd);
+	spin_unlock_irq(&irqfd->head->lock);
 	return 0;
+}
+
+int df_irqfd_open(struct df_irqfd *irqfd, int fd)
+{
+	struct file *file __free(fput) = NULL;
+	int err;
+
+	if (!df_arch_has_irqchip(irqfd->vm))
+		return -EINVAL;
+	file = eventfd_fget(fd);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	irqfd->eventfd = eventfd_ctx_fileget(file);
+	INIT_LIST_HEAD(&irqfd->all);
+	INIT_LIST_HEAD(&irqfd->bypassed);
+	/* First: once it is attached, others may take it away. */
+	df_bypass_add(irqfd);
+	err = attach(irqfd, file);
+	if (err)
+		df_irqfd_close(irqfd);
+	return err;
+}
+
+void df_irqfd_set_msi(struct df_irqfd *irqfd, const struct msi_msg *msi, bool masked)
+{
+	guard(mutex)(&irqfd->vm->irq.lock);
+	spin_lock_irq(&irqfd->head->lock);
+	irqfd->msi = *msi;
+	irqfd->masked = masked;
+	take(irqfd);
+	spin_unlock_irq(&irqfd->head->lock);
+	df_bypass_changed(irqfd);
 }
 
 static int assign(struct df_vm *vm, const struct kvm_irqfd *args)
 {
-	struct file *file __free(fput) = NULL;
 	struct df_irqfd *irqfd;
 	int err;
 
-	if (!df_arch_has_irqchip(vm))
-		return -EINVAL;
-	file = eventfd_fget(args->fd);
-	if (IS_ERR(file))
-		return PTR_ERR(file);
 	irqfd = kzalloc(sizeof(*irqfd), GFP_KERNEL_ACCOUNT);
 	if (!irqfd)
 		return -ENOMEM;
@@ -158,26 +221,12 @@ static int assign(struct df_vm *vm, const struct kvm_irqfd *args)
 	irqfd->gsi = args->gsi;
 	INIT_WORK(&irqfd->shut_down, shut_down);
 
-	if (args->flags & KVM_IRQFD_FLAG_RESAMPLE) {
+	if (args->flags & KVM_IRQFD_FLAG_RESAMPLE)
 		irqfd->resamplefd = eventfd_ctx_fdget(args->resamplefd);
-		if (IS_ERR(irqfd->resamplefd)) {
-			err = PTR_ERR(irqfd->resamplefd);
-			goto free;
-		}
-	}
-	irqfd->eventfd = eventfd_ctx_fileget(file);
-	/* First: once it is attached, others may take it away. */
-	df_bypass_add(irqfd);
-	err = attach(irqfd, file);
-	if (!err)
-		return 0;
-
-	df_bypass_remove(irqfd);
-	eventfd_ctx_put(irqfd->eventfd);
-	if (irqfd->resamplefd)
-		eventfd_ctx_put(irqfd->resamplefd);
-free:
-	kfree(irqfd);
+	err = IS_ERR(irqfd->resamplefd) ? PTR_ERR(irqfd->resamplefd) :
+					  df_irqfd_open(irqfd, args->fd);
+	if (err)
+		free_irqfd(irqfd);
 	return err;
 }
 

@@ -12,6 +12,7 @@
 #include "device.h"
 #include "host.h"
 #include "irqfd.h"
+#include "queue.h"
 #include "vcpu.h"
 #include "vm.h"
 
@@ -23,8 +24,8 @@ static struct dentry *debugfs;
 /* What is in use just now: all zeroes when nobody has a VM. */
 static int resources_show(struct seq_file *m, void *unused)
 {
-	seq_printf(m, "vms %d\nvcpus %d\nvmcs %d\n", atomic_read(&df_vms), atomic_read(&df_vcpus),
-		   df_arch_active_vcpus());
+	seq_printf(m, "vms %d\nvcpus %d\nvmcs %d\nqueues %d\n", atomic_read(&df_vms),
+		   atomic_read(&df_vcpus), df_arch_active_vcpus(), atomic_read(&df_queues));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(resources);

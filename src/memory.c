@@ -13,7 +13,7 @@
 struct df_slot *df_memory_slot(struct df_vm *vm, u64 gfn)
 {
 	lockdep_assert_held(&vm->memory_lock);
-	return slots_find(vm->slots, vm->slots_end, gfn);
+	return slots_find(vm->slots, vm->slots_end, gfn) ?: xa_load(&vm->doorbells, gfn);
 }
 
 /* ---- slots ------------------------------------------------------------------------ */
@@ -69,6 +69,16 @@ static int change_slot(struct df_vm *vm, struct df_slot *slot, const struct df_s
 	return err;
 }
 
+/* May these pages become @slot's? */
+static bool is_taken(struct df_vm *vm, const struct df_slot *slot, u64 gfn, u64 pages)
+{
+	unsigned long at = gfn;
+
+	return slots_overlap(vm->slots, vm->slots_end, slot, gfn, pages) ||
+	       (pages && xa_find(&vm->doorbells, &at, gfn + pages - 1, XA_PRESENT)) ||
+	       df_arch_memory_reserved(vm, gfn, pages);
+}
+
 int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *region)
 {
 	struct df_slot new = {
@@ -93,8 +103,7 @@ int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *r
 		return -EINVAL;
 	if (new.pages && slot->pages && !slots_may_change(slot, &new))
 		return -EINVAL;
-	if (slots_overlap(vm->slots, vm->slots_end, slot, new.gfn, new.pages) ||
-	    df_arch_memory_reserved(vm, new.gfn, new.pages))
+	if (is_taken(vm, slot, new.gfn, new.pages))
 		return -EEXIST;
 
 	WRITE_ONCE(vm->slots_age, vm->slots_age + 1);
@@ -111,6 +120,23 @@ void df_memory_destroy(struct df_vm *vm)
 	for (unsigned int i = 0; i < DF_MAX_SLOTS; i++)
 		if (vm->slots[i].pages)
 			delete_slot(vm, &vm->slots[i]);
+}
+
+int df_memory_add_doorbell(struct df_vm *vm, struct df_slot *slot)
+{
+	guard(rwsem_write)(&vm->memory_lock);
+	if (is_taken(vm, slot, slot->gfn, slot->pages))
+		return -EEXIST;
+	WRITE_ONCE(vm->slots_age, vm->slots_age + 1);
+	return xa_insert(&vm->doorbells, slot->gfn, slot, GFP_KERNEL_ACCOUNT);
+}
+
+void df_memory_remove_doorbell(struct df_vm *vm, struct df_slot *slot)
+{
+	guard(rwsem_write)(&vm->memory_lock);
+	df_arch_memory_unmap(vm, slot);
+	WRITE_ONCE(vm->slots_age, vm->slots_age + 1);
+	xa_erase(&vm->doorbells, slot->gfn);
 }
 
 /* ---- pages ------------------------------------------------------------------------- */

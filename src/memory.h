@@ -23,6 +23,17 @@ struct page;
  */
 int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *region);
 
+/**
+ * df_memory_add_doorbell() - one more slot, a queue's own
+ *
+ * Context: As df_memory_set().
+ * Return: 0, -EEXIST if there is memory already, or -ENOMEM.
+ */
+int df_memory_add_doorbell(struct df_vm *vm, struct df_slot *slot);
+
+/** df_memory_remove_doorbell() - when it returns no vCPU can reach it. Context: As above. */
+void df_memory_remove_doorbell(struct df_vm *vm, struct df_slot *slot);
+
 /** df_memory_destroy() - give all slots back, when no vCPU is left. May sleep. */
 void df_memory_destroy(struct df_vm *vm);
 

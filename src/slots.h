@@ -23,6 +23,7 @@ struct kvm_userspace_memory_region2;
  * @flags: KVM_MEM_*
  * @dirty: with KVM_MEM_LOG_DIRTY_PAGES, a bit for each page
  * @device: set once a page of it is device memory
+ * @doorbell: of a queue: the one page (its frame number) that this can be; else 0
  */
 struct df_slot {
 	u64 gfn;
@@ -31,6 +32,7 @@ struct df_slot {
 	u32 flags;
 	unsigned long *dirty;
 	struct df_device_memory *device;
+	unsigned long doorbell;
 };
 
 /** slots_find() - the one, of those before @end, that a guest page is in, or NULL. */

@@ -9,6 +9,7 @@
 #include <linux/uaccess.h>
 
 #include "arch.h"
+#include "queue.h"
 #include "stats.h"
 #include "vcpu.h"
 #include "vm.h"
@@ -20,26 +21,32 @@ static_assert(sizeof_field(struct df_stat, name) == NAME_SIZE);
 /**
  * struct df_stats - an open statistics file
  * @vm: held
- * @vcpu: whose they are, or NULL for the VM's
+ * @vcpu: whose they are, or NULL
+ * @queue: whose they are, and held instead of @vm; or NULL: the VM's
  * @size: of @text
  * @text: header, ID and descriptors, which do not change; the data follow them
  */
 struct df_stats {
 	struct df_vm *vm;
 	struct df_vcpu *vcpu;
+	struct df_queue *queue;
 	size_t size;
 	u8 text[];
 };
 
-static unsigned int count(bool of_vm)
+static unsigned int count(const struct df_vcpu *vcpu, const struct df_queue *queue)
 {
-	return df_arch_vcpu_stats() + (of_vm ? df_arch_vm_stats() : 0);
+	if (queue)
+		return DF_QUEUE_STATS;
+	return df_arch_vcpu_stats() + (vcpu ? 0 : df_arch_vm_stats());
 }
 
 /* A VM has its vCPUs' rows first, each the sum, and then its own. */
-static void describe(unsigned int n, struct df_stat *stat)
+static void describe(const struct df_stats *stats, unsigned int n, struct df_stat *stat)
 {
-	if (n < df_arch_vcpu_stats())
+	if (stats->queue)
+		df_queue_stat(n, stat);
+	else if (n < df_arch_vcpu_stats())
 		df_arch_vcpu_stat(n, stat);
 	else
 		df_arch_vm_stat(n - df_arch_vcpu_stats(), stat);
@@ -50,6 +57,8 @@ static u64 value_of(const struct df_stats *stats, unsigned int n)
 	struct df_vm *vm = stats->vm;
 	u64 sum = 0;
 
+	if (stats->queue)
+		return df_queue_stat_value(stats->queue, n);
 	if (stats->vcpu)
 		return df_arch_vcpu_stat_value(stats->vcpu, n);
 	if (n >= df_arch_vcpu_stats())
@@ -73,7 +82,10 @@ static void fill(struct df_stats *stats, unsigned int rows)
 		.desc_offset = sizeof(*head) + NAME_SIZE,
 		.data_offset = stats->size,
 	};
-	if (stats->vcpu)
+	if (stats->queue)
+		snprintf((char *)stats->text + head->id_offset, NAME_SIZE, "kvm-%d/queue-%llx",
+			 task_tgid_nr(current), df_queue_gpa(stats->queue));
+	else if (stats->vcpu)
 		snprintf((char *)stats->text + head->id_offset, NAME_SIZE, "kvm-%d/vcpu-%u",
 			 task_tgid_nr(current), stats->vcpu->id);
 	else
@@ -85,7 +97,7 @@ static void fill(struct df_stats *stats, unsigned int rows)
 		struct kvm_stats_desc *d = (struct kvm_stats_desc *)desc;
 		struct df_stat stat = {};
 
-		describe(n, &stat);
+		describe(stats, n, &stat);
 		d->flags = stat.instant ? KVM_STATS_TYPE_INSTANT : KVM_STATS_TYPE_CUMULATIVE;
 		d->size = 1;
 		d->offset = n * sizeof(u64);
@@ -97,7 +109,7 @@ static void fill(struct df_stats *stats, unsigned int rows)
 static ssize_t stats_read(struct file *file, char __user *user, size_t size, loff_t *at)
 {
 	const struct df_stats *stats = file->private_data;
-	unsigned int rows = count(!stats->vcpu);
+	unsigned int rows = count(stats->vcpu, stats->queue);
 	size_t end = stats->size + rows * sizeof(u64), done = 0;
 
 	if (*at < 0 || *at >= end)
@@ -129,7 +141,10 @@ static int stats_release(struct inode *inode, struct file *file)
 {
 	struct df_stats *stats = file->private_data;
 
-	df_vm_put(stats->vm);
+	if (stats->queue)
+		df_queue_put(stats->queue);
+	else
+		df_vm_put(stats->vm);
 	kvfree(stats);
 	return 0;
 }
@@ -141,9 +156,9 @@ static const struct file_operations stats_fops = {
 	.llseek		= noop_llseek,
 };
 
-static int open_stats(struct df_vm *vm, struct df_vcpu *vcpu)
+static int open_stats(struct df_vm *vm, struct df_vcpu *vcpu, struct df_queue *queue)
 {
-	unsigned int rows = count(!vcpu);
+	unsigned int rows = count(vcpu, queue);
 	size_t size = sizeof(struct kvm_stats_header) + NAME_SIZE +
 		      rows * sizeof(struct kvm_stats_desc);
 	struct df_stats *stats;
@@ -155,6 +170,7 @@ static int open_stats(struct df_vm *vm, struct df_vcpu *vcpu)
 		return -ENOMEM;
 	stats->vm = vm;
 	stats->vcpu = vcpu;
+	stats->queue = queue;
 	stats->size = size;
 	fill(stats, rows);
 
@@ -169,7 +185,10 @@ static int open_stats(struct df_vm *vm, struct df_vcpu *vcpu)
 		kvfree(stats);
 		return PTR_ERR(file);
 	}
-	df_vm_get(vm);
+	if (queue)
+		df_queue_get(queue);
+	else
+		df_vm_get(vm);
 	file->f_mode |= FMODE_PREAD;
 	fd_install(fd, file);
 	return fd;
@@ -177,10 +196,15 @@ static int open_stats(struct df_vm *vm, struct df_vcpu *vcpu)
 
 int df_stats_vm(struct df_vm *vm)
 {
-	return open_stats(vm, NULL);
+	return open_stats(vm, NULL, NULL);
 }
 
 int df_stats_vcpu(struct df_vcpu *vcpu)
 {
-	return open_stats(vcpu->vm, vcpu);
+	return open_stats(vcpu->vm, vcpu, NULL);
+}
+
+int df_stats_queue(struct df_queue *queue)
+{
+	return open_stats(NULL, NULL, queue);
 }

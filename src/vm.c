@@ -4,6 +4,7 @@
  */
 #include <linux/anon_inodes.h>
 #include <linux/compat.h>
+#include <linux/dragonfly.h>
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
@@ -16,6 +17,7 @@
 #include "ioeventfd.h"
 #include "irqfd.h"
 #include "memory.h"
+#include "queue.h"
 #include "routing.h"
 #include "stats.h"
 #include "vcpu.h"
@@ -180,6 +182,15 @@ static long ioeventfd(struct df_vm *vm, unsigned long arg)
 	return df_ioeventfd(vm, &args);
 }
 
+static long queue_assign(struct df_vm *vm, unsigned long arg)
+{
+	struct dragonfly_queue args;
+
+	if (copy_from_user(&args, (void __user *)arg, sizeof(args)))
+		return -EFAULT;
+	return df_queue_assign(vm, &args);
+}
+
 /* As KVM: it can be changed only while no slot has a log. */
 static int set_dirty_log(struct df_vm *vm, u64 mode)
 {
@@ -221,6 +232,7 @@ static const struct {
 	{ KVM_IRQ_LINE_STATUS,		irq_line_status },
 	{ KVM_IRQFD,			irqfd },
 	{ KVM_IOEVENTFD,		ioeventfd },
+	{ DRAGONFLY_QUEUE_ASSIGN,	queue_assign },
 	{ KVM_CHECK_EXTENSION,		check_extension },
 	{ KVM_ENABLE_CAP,		enable_cap },
 	{ KVM_GET_STATS_FD,		get_stats },
@@ -274,6 +286,7 @@ int df_vm_create(void)
 	refcount_set(&vm->refs, 1);
 	mutex_init(&vm->lock);
 	init_rwsem(&vm->memory_lock);
+	xa_init_flags(&vm->doorbells, XA_FLAGS_ACCOUNT);
 	df_irq_init(&vm->irq);
 	err = df_arch_vm_init(vm);
 	if (err)

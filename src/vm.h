@@ -7,6 +7,7 @@
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
+#include <linux/xarray.h>
 
 #include "irq.h"
 #include "types.h"
@@ -23,12 +24,14 @@ struct df_vcpu;
  * @mm: the address space that guest memory comes from, the creator's
  * @lock: guards @vcpus
  * @vcpus: in the order of their making, without holes; they go with the VM
- * @memory_lock: guards the next five; taken before @lock
+ * @memory_lock: guards the next six; taken before @lock
  * @slots: by their IDs
  * @slots_end: behind the last one that is in use
  * @slots_age: how often they have changed; read without the lock
  * @logged_slots: how many of them have a dirty log
  * @dirty_log: KVM_DIRTY_LOG_*: what of it is left to user space
+ * @doorbells: slots of one page, by their gfn; the queues' own
+ * @queues: how many there are
  * @irq: its own locks
  * @arch: the architecture's
  */
@@ -43,6 +46,8 @@ struct df_vm {
 	u64 slots_age;
 	unsigned int logged_slots;
 	u64 dirty_log;
+	struct xarray doorbells;
+	atomic_t queues;
 	struct df_irq irq;
 	struct df_vm_arch arch;
 };

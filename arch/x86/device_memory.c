@@ -106,13 +106,13 @@ void device_memory_forget(struct df_slot *slot)
 	slot->device = NULL;
 }
 
-static u64 leaf_of(const struct df_slot *slot, unsigned long pfn, bool writable, bool cached)
+static u64 leaf_of(const struct df_slot *slot, const struct df_device_page *page)
 {
-	u64 type = cached ? EPT_WB : EPT_UC;
-	u64 leaf = PFN_PHYS(pfn) | type << VMX_EPT_MT_EPTE_SHIFT | VMX_EPT_IPAT_BIT | EPT_DEVICE |
-		   VMX_EPT_READABLE_MASK;
+	u64 type = page->cached ? EPT_WB : EPT_UC;
+	u64 leaf = PFN_PHYS(page->pfn) | type << VMX_EPT_MT_EPTE_SHIFT | VMX_EPT_IPAT_BIT |
+		   EPT_DEVICE | VMX_EPT_READABLE_MASK;
 
-	return writable && !(slot->flags & KVM_MEM_READONLY) ? leaf | VMX_EPT_WRITABLE_MASK : leaf;
+	return page->writable && !(slot->flags & KVM_MEM_READONLY) ? leaf | VMX_EPT_WRITABLE_MASK : leaf;
 }
 
 /* In place, unless its owner has begun to take it away meanwhile. */
@@ -148,9 +148,9 @@ static int map(struct df_vm *vm, struct df_device_memory *d, u64 gfn, u64 leaf, 
 
 int device_memory_fault(struct df_vm *vm, struct df_slot *slot, u64 gfn, bool write)
 {
-	unsigned long hva = slot->hva + ((gfn - slot->gfn) << PAGE_SHIFT), pfn, seq;
+	unsigned long hva = slot->hva + ((gfn - slot->gfn) << PAGE_SHIFT), seq;
 	struct df_device_memory *d;
-	bool writable, cached;
+	struct df_device_page page;
 	int err;
 
 	lockdep_assert_held(&vm->memory_lock);
@@ -158,8 +158,11 @@ int device_memory_fault(struct df_vm *vm, struct df_slot *slot, u64 gfn, bool wr
 	if (!d)
 		return -ENOMEM;
 	seq = mmu_interval_read_begin(&d->notifier);
-	err = df_host_device_page(vm->mm, hva, write, &pfn, &writable, &cached);
+	err = df_host_device_page(vm->mm, hva, write, &page);
 	if (err)
 		return err;
-	return map(vm, d, gfn, leaf_of(slot, pfn, writable, cached), seq);
+	/* The user may have mapped another there, which is another queue's. */
+	if (slot->doorbell && slot->doorbell != page.pfn)
+		return -EFAULT;
+	return map(vm, d, gfn, leaf_of(slot, &page), seq);
 }

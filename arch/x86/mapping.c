@@ -2,6 +2,7 @@
 #include <linux/gfp.h>
 #include <linux/kvm.h>
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <asm/vmx.h>
 
@@ -208,7 +209,7 @@ static int map_page(struct df_vm *vm, struct df_slot *slot, u64 gfn, bool write)
 	struct page *page;
 	int err;
 
-	err = df_memory_pin(vm, slot, gfn, 1, &page);
+	err = slot->doorbell ? -EFAULT : df_memory_pin(vm, slot, gfn, 1, &page);
 	if (err == -EFAULT)
 		return device_memory_fault(vm, slot, gfn, write);
 	if (err)
@@ -239,6 +240,16 @@ int mapping_fault(struct df_vm *vm, u64 gpa, bool write, bool fetch)
 	if (ret)
 		return ret < 0 ? ret : 0;
 	return map_page(vm, slot, gfn, write);
+}
+
+int df_arch_memory_map(struct df_vm *vm, u64 gfn)
+{
+	int err;
+
+	do
+		err = mapping_fault(vm, gfn << PAGE_SHIFT, true, false);
+	while (err == -EAGAIN && !fatal_signal_pending(current));
+	return err;
 }
 
 /* ---- unmapping --------------------------------------------------------------------- */

@@ -5,6 +5,9 @@
 #ifndef _UAPI_LINUX_DRAGONFLY_H
 #define _UAPI_LINUX_DRAGONFLY_H
 
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
 /**
  * DOC: The device
  *
@@ -24,6 +27,8 @@
  * * EOPNOTSUPP - the request is well formed, but this CPU or this
  *   configuration cannot do it
  * * EBUSY - what the request names is in use by somebody else
+ * * EEXIST - where the request would put something there is something already
+ * * ENOSPC - there are as many as there can be
  *
  * DOC: Why the module refuses to load
  *
@@ -42,5 +47,93 @@
 
 /** DRAGONFLY_IOCTL_TYPE - the ioctl type of all that KVM does not have. */
 #define DRAGONFLY_IOCTL_TYPE	0xDF
+
+/**
+ * DRAGONFLY_CAP_QUEUES - for KVM_CHECK_EXTENSION, of the device and of a VM: how
+ * many queues a VM can have; 0 where there are none, as on KVM.
+ */
+#define DRAGONFLY_CAP_QUEUES	0xDF00
+
+/**
+ * DRAGONFLY_MSI_MASKED - the interrupt is held back
+ *
+ * It stays in the call eventfd, where user space can see it, and comes, once, with
+ * the next message that is not masked. Nothing else of the message is looked at.
+ */
+#define DRAGONFLY_MSI_MASKED	(1 << 0)
+
+/**
+ * struct dragonfly_msi - a message-signalled interrupt
+ * @address_lo: the address, as an MSI-X table has it
+ * @address_hi: its upper half
+ * @data: what is written there
+ * @flags: DRAGONFLY_MSI_MASKED; another bit is EINVAL
+ */
+struct dragonfly_msi {
+	__u32 address_lo;
+	__u32 address_hi;
+	__u32 data;
+	__u32 flags;
+};
+
+/** DRAGONFLY_QUEUE_DOORBELL - the guest kicks the device itself, at @doorbell. */
+#define DRAGONFLY_QUEUE_DOORBELL	(1 << 0)
+/** DRAGONFLY_QUEUE_MSI - @msi counts; without it the interrupt is masked at first. */
+#define DRAGONFLY_QUEUE_MSI		(1 << 1)
+
+/**
+ * struct dragonfly_queue - a queue of a device: how it is kicked, and what its interrupt is
+ * @notify_gpa: the guest-physical address at which the guest kicks
+ * @notify_len: how many bytes a store has that is a kick: 1, 2, 4 or 8; 0: any number.
+ *	With a doorbell it has to be 0
+ * @flags: DRAGONFLY_QUEUE_*
+ * @doorbell: a page of a device's that the caller has mapped, shared and writable (VM_PFNMAP:
+ *	of vhost-vdpa or VFIO, say); it is there for the guest as the page at
+ *	@notify_gpa, and kicks do not exit. Both are aligned to pages. If the caller
+ *	unmaps it, the guest's next kick is EFAULT for KVM_RUN
+ * @kick_fd: an eventfd that is signalled by a kick; or -1, which it has to be with
+ *	a doorbell. Without both the guest's kicks are user space's, as MMIO
+ * @call_fd: an eventfd whose signals become @msi; or -1: the queue has no interrupt
+ * @msi: the message, with DRAGONFLY_QUEUE_MSI
+ * @reserved: 0
+ */
+struct dragonfly_queue {
+	__u64 notify_gpa;
+	__u32 notify_len;
+	__u32 flags;
+	__u64 doorbell;
+	__s32 kick_fd;
+	__s32 call_fd;
+	struct dragonfly_msi msi;
+	__u64 reserved[4];
+};
+
+/**
+ * DRAGONFLY_QUEUE_ASSIGN - of a VM: give it a queue
+ *
+ * Returns a file descriptor, closed on exec, that is the queue: when its last
+ * copy is closed the queue is released, also under a running VM. It holds
+ * the VM, and the two eventfds, which the caller may close.
+ *
+ * Beside the errnos above: EBADF for a kick_fd or call_fd that is not open, EINVAL for
+ * one that is no eventfd; EINVAL for a call_fd without local APICs in the kernel;
+ * EFAULT for a doorbell that is not as said; EBUSY for a doorbell that a
+ * queue of any VM has, or a call_fd that a queue of any VM or an irqfd has; EEXIST
+ * for a notify_gpa where the VM has a slot, a doorbell or, without a doorbell,
+ * an ioeventfd or a queue that the same store could be for; ENOSPC; ENOMEM; EMFILE.
+ */
+#define DRAGONFLY_QUEUE_ASSIGN	_IOW(DRAGONFLY_IOCTL_TYPE, 0x00, struct dragonfly_queue)
+
+/**
+ * DRAGONFLY_QUEUE_SET_MSI - of a queue: its interrupt is another one from now on
+ *
+ * When it returns none comes by the message before. EINVAL for a queue that has no
+ * call_fd too.
+ *
+ * The other ioctl of a queue is KVM_GET_STATS_FD: "kicks", those that exited and
+ * signalled the kick_fd, and "interrupts", those that a vCPU was given. What it
+ * returns does not keep the queue from being released.
+ */
+#define DRAGONFLY_QUEUE_SET_MSI	_IOW(DRAGONFLY_IOCTL_TYPE, 0x01, struct dragonfly_msi)
 
 #endif
