@@ -262,9 +262,11 @@ void virtio__broken(struct virtio_device *dev)
 {
 	struct virtio_pci *vp = dev->transport;
 
-	if (!vp || dev->broken)
+	if (dev->broken)
 		return;
 	dev->broken = true;
+	if (!vp)
+		return;
 	vp->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
 	virtio__config_changed(dev);
 }

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A machine for tests of the tool's devices: its own buses, memory and interrupts,
+ * and in the kernel's place what notes who asked for what.
+ */
+#ifndef UNIT_TOOL_MACHINE_H
+#define UNIT_TOOL_MACHINE_H
+
+#include "kselftest_harness.h"
+
+#include <linux/kvm.h>
+#include <linux/pci_regs.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "dragonfly.h"
+#include "devices/pci.h"
+#include "machine/machine.h"
+
+#define MEMORY_SIZE 0x100000
+
+static struct machine machine;
+
+/* --- the kernel --- */
+
+#define MAX_NOTED 4096
+
+static struct kvm_irqfd irqfds[MAX_NOTED];
+static struct kvm_ioeventfd ioeventfds[MAX_NOTED];
+static struct msi messages[MAX_GSIS];
+static unsigned int nr_irqfds, nr_ioeventfds;
+
+static void note_irqfd(const struct kvm_irqfd *irqfd)
+{
+	unsigned int i = 0;
+
+	if (!(irqfd->flags & KVM_IRQFD_FLAG_DEASSIGN)) {
+		irqfds[nr_irqfds++] = *irqfd;
+		return;
+	}
+	while (i < nr_irqfds && (irqfds[i].fd != irqfd->fd || irqfds[i].gsi != irqfd->gsi))
+		i++;
+	if (i < nr_irqfds)
+		irqfds[i] = irqfds[--nr_irqfds];
+}
+
+static void note_ioeventfd(const struct kvm_ioeventfd *ioeventfd)
+{
+	unsigned int i = 0;
+
+	if (!(ioeventfd->flags & KVM_IOEVENTFD_FLAG_DEASSIGN)) {
+		ioeventfds[nr_ioeventfds++] = *ioeventfd;
+		return;
+	}
+	while (i < nr_ioeventfds && ioeventfds[i].addr != ioeventfd->addr)
+		i++;
+	if (i < nr_ioeventfds)
+		ioeventfds[i] = ioeventfds[--nr_ioeventfds];
+}
+
+static void note_routes(const struct kvm_irq_routing *table)
+{
+	memset(messages, 0, sizeof(messages));
+	for (unsigned int i = 0; i < table->nr; i++)
+		messages[table->entries[i].gsi] = (struct msi){
+			.address = (uint64_t)table->entries[i].u.msi.address_hi << 32 |
+				   table->entries[i].u.msi.address_lo,
+			.data = table->entries[i].u.msi.data,
+		};
+}
+
+int machine__ioctl(struct machine *vm, unsigned long request, void *argument)
+{
+	(void)vm;
+	switch (request) {
+	case KVM_IRQFD:
+		note_irqfd(argument);
+		break;
+	case KVM_IOEVENTFD:
+		note_ioeventfd(argument);
+		break;
+	case KVM_SET_GSI_ROUTING:
+		note_routes(argument);
+		break;
+	}
+	return 0;
+}
+
+/* The data of the message that a signal of @event sends; -1: it sends none. */
+static inline int64_t sent_by(int event)
+{
+	for (unsigned int i = 0; i < nr_irqfds; i++)
+		if ((int)irqfds[i].fd == event)
+			return messages[irqfds[i].gsi].data;
+	return -1;
+}
+
+/* What a write to a guest-physical address signals; -1: nothing. */
+static inline int kicked_at(uint64_t address)
+{
+	for (unsigned int i = 0; i < nr_ioeventfds; i++)
+		if (ioeventfds[i].addr == address)
+			return ioeventfds[i].fd;
+	return -1;
+}
+
+/* --- what is said on stderr --- */
+
+static char complaint[256];
+
+int complain(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(complaint, sizeof(complaint), fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+/* --- the guest --- */
+
+static inline uint64_t ecam(unsigned int slot, unsigned int offset)
+{
+	return PCI_ECAM + slot * 0x8000 + offset;
+}
+
+static inline uint64_t mmio_read(uint64_t address, unsigned int size)
+{
+	uint64_t value = 0;
+
+	bus__read(&machine.mmio, address, &value, size);
+	return value;
+}
+
+static inline void mmio_write(uint64_t address, uint64_t value, unsigned int size)
+{
+	bus__write(&machine.mmio, address, &value, size);
+}
+
+static inline uint32_t config_read(unsigned int slot, unsigned int offset, unsigned int size)
+{
+	return mmio_read(ecam(slot, offset), size);
+}
+
+static inline void config_write(unsigned int slot, unsigned int offset, uint32_t value,
+				unsigned int size)
+{
+	mmio_write(ecam(slot, offset), value, size);
+}
+
+static inline uint64_t bar(unsigned int slot, unsigned int number)
+{
+	return config_read(slot, PCI_BASE_ADDRESS_0 + number * 4, 4);
+}
+
+/* Where a capability of an ID is, after the one at @after or from the start; 0: there is none. */
+static inline unsigned int capability(unsigned int slot, uint8_t id, unsigned int after)
+{
+	unsigned int at = after ? after + PCI_CAP_LIST_NEXT : PCI_CAPABILITY_LIST;
+
+	do
+		at = config_read(slot, at, 1) + PCI_CAP_LIST_NEXT;
+	while (at > PCI_CAP_LIST_NEXT && config_read(slot, at - PCI_CAP_LIST_NEXT, 1) != id);
+	return at - PCI_CAP_LIST_NEXT;
+}
+
+static inline bool is_signalled(int event)
+{
+	eventfd_t count;
+
+	return !eventfd_read(event, &count);
+}
+
+static inline void machine_setup(void)
+{
+	memory__create(&machine.memory, MEMORY_SIZE, 0);
+	loop__create(&machine.loop);
+	machine.pci = pci__create(&machine);
+}
+
+static inline void machine_teardown(void)
+{
+	if (machine.pci)
+		pci__destroy(machine.pci);
+	loop__destroy(&machine.loop);
+	memory__destroy(&machine.memory);
+	memset(&machine, 0, sizeof(machine));
+}
+
+#endif
