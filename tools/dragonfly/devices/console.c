@@ -2,8 +2,11 @@
 /*
  * The console. Output goes to a ring, and from there to each peer as it takes it;
  * one that is too slow misses what the ring has lost. Input of all peers is one
- * queue in front of the guest's port; while it is full nobody is read from.
+ * queue in front of the guest's port. While it is full only the terminal is read,
+ * for the keys that are the tool's; what else is typed is lost.
  */
+#include "devices/console.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,14 +21,15 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "../dragonfly.h"
-#include "../machine/machine.h"
-#include "console.h"
+#include "dragonfly.h"
+#include "machine/machine.h"
 
 #define OUTPUT_SIZE 65536
-#define INPUT_SIZE 4096
+#define INPUT_SIZE 16384
+#define PIECE_SIZE 512 /* of input, at a time */
 #define DRAIN_MS 1000 /* how long a peer may take nothing at the end */
 #define PREFIX 1 /* Ctrl-A */
+#define LEAVE 'x'
 
 /* Somebody who types (@in), looks on (@out), or both. */
 struct peer {
@@ -102,12 +106,14 @@ static void make_raw(void)
 
 /* ---- peers ---- */
 
-/* How much may be read from it now; a terminal's keys may become one more. */
-static size_t input_room(const struct peer *peer)
+static size_t input_room(const struct console *console)
 {
-	size_t room = sizeof(peer->console->input) - peer->console->waiting;
+	return sizeof(console->input) - console->waiting;
+}
 
-	return room > peer->terminal ? room - peer->terminal : 0;
+static bool may_read(const struct peer *peer)
+{
+	return peer->in && (peer->terminal || input_room(peer->console));
 }
 
 /*
@@ -117,7 +123,7 @@ static size_t input_room(const struct peer *peer)
 static void update_events(struct peer *peer)
 {
 	struct loop *loop = &peer->console->machine->loop;
-	uint32_t events = (peer->in && input_room(peer) ? EPOLLIN : 0) |
+	uint32_t events = (may_read(peer) ? EPOLLIN : 0) |
 			  (peer->out && peer->shown < peer->console->written ? EPOLLOUT : 0);
 
 	if (events || peer->out)
@@ -185,31 +191,32 @@ static bool show(struct peer *peer)
 	return true;
 }
 
-static void keep(struct console *console, const char *text, size_t size)
-{
-	while (size) {
-		size_t at = console->written % OUTPUT_SIZE, piece = OUTPUT_SIZE - at;
-
-		if (piece > size)
-			piece = size;
-		memcpy(console->output + at, text, piece);
-		console->written += piece;
-		text += piece;
-		size -= piece;
-	}
-}
-
-void console__write(struct console *console, const char *text, size_t size)
+/* Of what does not pass the end of the ring */
+static void write_piece(struct console *console, const char *text, size_t size)
 {
 	struct peer *next;
 
-	keep(console, text, size);
+	memcpy(console->output + console->written % OUTPUT_SIZE, text, size);
+	console->written += size;
 	for (struct peer *peer = console->peers; peer; peer = next) {
 		next = peer->next;
 		if (peer->out && !show(peer))
 			drop(peer);
 		else
 			update_events(peer);
+	}
+}
+
+void console__write(struct console *console, const char *text, size_t size)
+{
+	while (size) {
+		size_t piece = OUTPUT_SIZE - console->written % OUTPUT_SIZE;
+
+		if (piece > size)
+			piece = size;
+		write_piece(console, text, piece);
+		text += piece;
+		size -= piece;
 	}
 }
 
@@ -226,22 +233,20 @@ static void drain(struct peer *peer)
 /* ---- input ---- */
 
 /*
- * Takes the tool's own keys out of what the terminal typed. @text has room for one
- * more: a prefix that turns out to be the guest's.
+ * What of the terminal's keys is the guest's: at most one more, a prefix that turns
+ * out to be so.
  */
-static size_t take_keys(struct console *console, char *text, size_t size)
+static size_t take_keys(struct console *console, const char *keys, size_t size, char *text)
 {
-	char keys[INPUT_SIZE];
 	size_t left = 0;
 
-	memcpy(keys, text, size);
 	for (size_t i = 0; i < size; i++) {
 		bool prefixed = console->prefixed;
 
 		console->prefixed = keys[i] == PREFIX && !prefixed;
 		if (console->prefixed)
 			continue;
-		if (prefixed && keys[i] == 'x') {
+		if (prefixed && keys[i] == LEAVE) {
 			machine__stop(console->machine, STOPPED);
 			continue;
 		}
@@ -250,6 +255,16 @@ static size_t take_keys(struct console *console, char *text, size_t size)
 		text[left++] = keys[i];
 	}
 	return left;
+}
+
+static void queue_input(struct console *console, const char *text, size_t size)
+{
+	size_t room = input_room(console);
+
+	if (size > room)
+		size = room;
+	memcpy(console->input + console->waiting, text, size);
+	console->waiting += size;
 }
 
 static void type_waiting(struct console *console)
@@ -265,15 +280,22 @@ static void type_waiting(struct console *console)
 static ssize_t read_peer(struct peer *peer)
 {
 	struct console *console = peer->console;
-	char *end = console->input + console->waiting;
-	size_t room = input_room(peer);
-	ssize_t size = room ? read(peer->watch.fd, end, room) : 0;
+	char text[PIECE_SIZE], keys[PIECE_SIZE + 1];
+	size_t room = input_room(console);
+	ssize_t size;
 
-	if (!room || (size < 0 && is_transient(errno)))
+	if (!may_read(peer))
+		return 0;
+	size = read(peer->watch.fd, text,
+		    peer->terminal || room > sizeof(text) ? sizeof(text) : room);
+	if (size < 0 && is_transient(errno))
 		return 0;
 	if (size <= 0)
 		return -1;
-	console->waiting += peer->terminal ? take_keys(console, end, size) : (size_t)size;
+	if (peer->terminal)
+		queue_input(console, keys, take_keys(console, text, size, keys));
+	else
+		queue_input(console, text, size);
 	type_waiting(console);
 	return size;
 }

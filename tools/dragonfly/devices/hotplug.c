@@ -2,14 +2,15 @@
 /*
  * PCI hotplug: slots are bits of the registers, slot 0 (the host bridge) is none.
  */
+#include "devices/hotplug.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "../dragonfly.h"
-#include "../machine/machine.h"
-#include "hotplug.h"
-#include "ioapic.h"
-#include "pci.h"
+#include "devices/ioapic.h"
+#include "devices/pci.h"
+#include "dragonfly.h"
+#include "machine/machine.h"
 
 struct hotplug {
 	struct machine *machine;

@@ -5,12 +5,13 @@
  * A level-triggered pin that has sent is quiet (remote IRR) until the EOI of its
  * vector has come back, and sends again if its line is still high.
  */
+#include "devices/ioapic.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "../dragonfly.h"
-#include "../machine/machine.h"
-#include "ioapic.h"
+#include "dragonfly.h"
+#include "machine/machine.h"
 
 /* What the guest sees: an index, a window onto the register of that index, and EOI. */
 #define IOAPIC_SELECT 0x00
@@ -48,7 +49,6 @@
 struct pin {
 	uint64_t entry;
 	bool line;
-	struct msi route; /* what the kernel takes it to send */
 };
 
 struct ioapic {
@@ -94,16 +94,12 @@ static void send_if_high(struct ioapic *ioapic, struct pin *pin)
  * The kernel tells of the EOIs of vectors that level-triggered routes have. A pin
  * that is masked keeps its route: what it has sent may be in service still.
  */
-static void route(struct ioapic *ioapic, struct pin *pin)
+static void route(struct ioapic *ioapic, const struct pin *pin)
 {
 	struct msi msi = message(pin->entry);
 
-	if (pin->entry & ENTRY_MASKED)
-		return;
-	if (msi.address == pin->route.address && msi.data == pin->route.data)
-		return;
-	pin->route = msi;
-	if (interrupt__route(ioapic->machine, pin - ioapic->pins, &msi))
+	if (!(pin->entry & ENTRY_MASKED) &&
+	    interrupt__route(ioapic->machine, pin - ioapic->pins, &msi))
 		machine__stop(ioapic->machine, FAILED);
 }
 

@@ -2,13 +2,14 @@
 /*
  * Power-off, reset and the power button.
  */
+#include "devices/power.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "../dragonfly.h"
-#include "../machine/machine.h"
-#include "ioapic.h"
-#include "power.h"
+#include "devices/ioapic.h"
+#include "dragonfly.h"
+#include "machine/machine.h"
 
 /* ACPI: the sleep control register */
 #define SLEEP_TYPE 2 /* 3 bits from here */

@@ -3,16 +3,17 @@
  * The serial port. A character is sent when it is written, so the transmitter is
  * always empty; the modem at the other end is always ready.
  */
+#include "devices/serial.h"
+
 #include <linux/serial_reg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../dragonfly.h"
-#include "../machine/machine.h"
-#include "console.h"
-#include "ioapic.h"
-#include "serial.h"
+#include "devices/console.h"
+#include "devices/ioapic.h"
+#include "dragonfly.h"
+#include "machine/machine.h"
 
 #define SERIAL_SIZE 8
 #define FIFO_SIZE 16

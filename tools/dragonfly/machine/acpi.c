@@ -3,16 +3,16 @@
  * The ACPI tables, as "ACPI Specification" 6.5 and "PCI Firmware Specification"
  * lay them out, one behind the other from the RSDP on.
  */
+#include "acpi.h"
+
 #include <stddef.h>
 #include <string.h>
 
-#include "../devices/power.h"
-#include "../dragonfly.h"
-#include "acpi.h"
 #include "boot.h"
-#include "machine.h"
-
+#include "devices/power.h"
+#include "dragonfly.h"
 #include "dsdt.hex"
+#include "machine.h"
 
 #define PACKED __attribute__((packed))
 
