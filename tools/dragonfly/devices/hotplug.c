@@ -29,7 +29,7 @@ static uint32_t slots_there(struct pci *pci)
 	uint32_t there = 0;
 
 	for (unsigned int slot = 1; slot < PCI_SLOTS; slot++)
-		there |= (uint32_t) !!pci__device(pci, slot) << slot;
+		there |= pci__device(pci, slot) ? 1U << slot : 0;
 	return there;
 }
 
