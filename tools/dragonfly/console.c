@@ -137,7 +137,7 @@ static void run(int socket, const char *name)
 int console__main(int argc, char **argv)
 {
 	struct json_object *request, *answer;
-	const char *name = "";
+	const char *name = NULL;
 	int status, socket;
 
 	status = verb__arguments(&verb, argc, argv, &name, NULL);

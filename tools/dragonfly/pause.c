@@ -8,7 +8,7 @@
 static int order(const struct verb *verb, int argc, char **argv)
 {
 	struct json_object *answer;
-	const char *name = "";
+	const char *name = NULL;
 	int status;
 
 	status = verb__arguments(verb, argc, argv, &name, NULL);

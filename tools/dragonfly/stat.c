@@ -85,7 +85,7 @@ static void print_vcpus(struct json_object *vcpus)
 int stat__main(int argc, char **argv)
 {
 	struct json_object *vm, *vcpus;
-	const char *name = "";
+	const char *name = NULL;
 	bool json = false;
 	int status;
 

@@ -67,7 +67,7 @@ static int force(const char *name, int process)
 
 int stop__main(int argc, char **argv)
 {
-	const char *name = "";
+	const char *name = NULL;
 	bool forced = false;
 	int status, process;
 

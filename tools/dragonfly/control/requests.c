@@ -103,11 +103,12 @@ static int do_stat(struct request *request)
 static int do_stop(struct request *request)
 {
 	struct machine *machine = request->machine;
+	bool force = is_set(request, "force");
 
-	if (is_set(request, "force"))
-		machine__stop(machine, STOPPED);
-	else if (machine->paused)
+	if (machine->paused && !force)
 		return complain("it is paused: dragonfly resume it first, or stop --force");
+	if (force)
+		machine__stop(machine, STOPPED);
 	else
 		power__press(machine->power);
 	return 0;
