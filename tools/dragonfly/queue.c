@@ -103,7 +103,7 @@ static void print_rows(struct json_object *rows)
 
 		printf("%-20s %-8s %-16s %6llu  %s\n", print__text(row, "queue"),
 		       print__text(row, "kind"), print__text(row, "device"),
-		       (unsigned long long)print__number(row, "queues"), vm ? vm : "-");
+		       (unsigned long long)print__number(row, "queues"), *vm ? vm : "-");
 	}
 }
 

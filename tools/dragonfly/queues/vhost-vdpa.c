@@ -52,7 +52,7 @@ struct vhost_vdpa {
 	int fd;
 	struct watch config; /* an eventfd: the configuration has changed */
 	struct watch fate; /* an inotify: the device goes, or the process behind it */
-	int node, process; /* its watches */
+	int process; /* the latter's watch */
 	char path[VDUSE_PATH_MAX]; /* what that process has open; empty if it is hardware */
 	unsigned int pairs; /* of a net: that the device has, which is where its control queue is */
 	unsigned int limit; /* queues, or pairs, that the guest is told of; 0: as many as there are */
@@ -64,7 +64,8 @@ static struct vhost_vdpa *to_vdpa(struct virtio_device *dev)
 	return (struct vhost_vdpa *)dev;
 }
 
-#define vdpa__ioctl(v, request, argument) vhost__ioctl(&(v)->dev, (v)->fd, request, argument)
+#define vdpa_ioctl(v, request, argument) \
+	vhost__request(&(v)->dev, (v)->fd, request, argument, #request)
 
 /* A process that VDUSE waits for in vain costs the device (vduse.h). */
 static int ask_alive(struct vhost_vdpa *v)
@@ -80,8 +81,8 @@ static int set_status(struct vhost_vdpa *v, uint8_t status)
 {
 	uint8_t back;
 
-	if (vdpa__ioctl(v, VHOST_VDPA_SET_STATUS, &status) ||
-	    vdpa__ioctl(v, VHOST_VDPA_GET_STATUS, &back))
+	if (vdpa_ioctl(v, VHOST_VDPA_SET_STATUS, &status) ||
+	    vdpa_ioctl(v, VHOST_VDPA_GET_STATUS, &back))
 		return -1;
 	return back == status ? 0 :
 				complain("%s: its status is 0x%x where 0x%x was wanted: see the "
@@ -94,7 +95,7 @@ static bool vdpa_accept(struct virtio_device *dev)
 	struct vhost_vdpa *v = to_vdpa(dev);
 
 	return !ask_alive(v) && !set_status(v, 0) && !set_status(v, STATUS_DRIVER) &&
-	       !vdpa__ioctl(v, VHOST_SET_FEATURES, &dev->negotiated) &&
+	       !vdpa_ioctl(v, VHOST_SET_FEATURES, &dev->negotiated) &&
 	       !set_status(v, STATUS_FEATURES);
 }
 
@@ -149,7 +150,7 @@ static int set_rings(struct vhost_vdpa *v)
 
 		if (vq->enabled &&
 		    (vhost__set_ring(&v->dev, v->fd, enable.index, vq, false) ||
-		     vdpa__ioctl(v, VHOST_VDPA_SET_VRING_ENABLE, &enable)))
+		     vdpa_ioctl(v, VHOST_VDPA_SET_VRING_ENABLE, &enable)))
 			return -1;
 	}
 	return 0;
@@ -163,7 +164,7 @@ static void vdpa_stop(struct virtio_device *dev)
 	uint8_t status = 0;
 
 	vduse__stand_in(&stand_in, v->dead ? v->path : "");
-	vdpa__ioctl(v, VHOST_VDPA_SET_STATUS, &status);
+	vdpa_ioctl(v, VHOST_VDPA_SET_STATUS, &status);
 	if (v->mapped)
 		update_iotlb(v, VHOST_IOTLB_INVALIDATE);
 	v->mapped = false;
@@ -184,7 +185,7 @@ static int vdpa_start(struct virtio_device *dev)
 		return -1;
 	/* Resetting the device has taken this eventfd away from it, and the queues'. */
 	if (!map_memory(v) && !set_rings(v) &&
-	    !vdpa__ioctl(v, VHOST_VDPA_SET_CONFIG_CALL, &v->config.fd) &&
+	    !vdpa_ioctl(v, VHOST_VDPA_SET_CONFIG_CALL, &v->config.fd) &&
 	    !set_status(v, STATUS_RUNNING)) {
 		watch_process(v);
 		return 0;
@@ -213,7 +214,7 @@ static void vdpa_read_config(struct virtio_device *dev, uint32_t offset, void *d
 
 	if (size > CONFIG_ACCESS_MAX)
 		return;
-	vdpa__ioctl(v, VHOST_VDPA_GET_CONFIG, &access);
+	vdpa_ioctl(v, VHOST_VDPA_GET_CONFIG, &access);
 	for (unsigned int i = 0; v->limit && i < 2; i++) {
 		uint32_t at = limit_offset(v) + i - offset;
 
@@ -231,7 +232,7 @@ static void vdpa_write_config(struct virtio_device *dev, uint32_t offset, const 
 	if (size > CONFIG_ACCESS_MAX)
 		return;
 	memcpy(access.data, data, size);
-	vdpa__ioctl(to_vdpa(dev), VHOST_VDPA_SET_CONFIG, &access);
+	vdpa_ioctl(to_vdpa(dev), VHOST_VDPA_SET_CONFIG, &access);
 }
 
 static void vdpa_destroy(struct virtio_device *dev)
@@ -320,7 +321,7 @@ static int watch(struct vhost_vdpa *v)
 	if (v->config.fd < 0 || v->fate.fd < 0)
 		return complain("%s: no more file descriptors (%s): raise the limit (ulimit -n)",
 				v->dev.name, strerror(errno));
-	v->node = inotify_add_watch(v->fate.fd, v->dev.name, IN_ATTRIB);
+	inotify_add_watch(v->fate.fd, v->dev.name, IN_ATTRIB);
 	if (loop__add(loop, &v->config, EPOLLIN) || loop__add(loop, &v->fate, EPOLLIN))
 		return -1;
 	return 0;
@@ -365,8 +366,8 @@ static int open_device(struct vhost_vdpa *v)
 			advice = "who serves it did not answer: remove it and set it up again";
 		return complain("cannot open %s (%s): %s", v->dev.name, strerror(errno), advice);
 	}
-	if (vdpa__ioctl(v, VHOST_SET_OWNER, NULL) ||
-	    vdpa__ioctl(v, VHOST_SET_BACKEND_FEATURES, &wanted))
+	if (vdpa_ioctl(v, VHOST_SET_OWNER, NULL) ||
+	    vdpa_ioctl(v, VHOST_SET_BACKEND_FEATURES, &wanted))
 		return -1;
 	return 0;
 }
@@ -420,11 +421,11 @@ static int describe(struct vhost_vdpa *v, unsigned int wanted)
 	uint16_t size;
 	int nr;
 
-	if (vdpa__ioctl(v, VHOST_VDPA_GET_DEVICE_ID, &id) ||
-	    vdpa__ioctl(v, VHOST_GET_FEATURES, &v->dev.offered) ||
-	    vdpa__ioctl(v, VHOST_VDPA_GET_VQS_COUNT, &count) ||
-	    vdpa__ioctl(v, VHOST_VDPA_GET_VRING_NUM, &size) ||
-	    vdpa__ioctl(v, VHOST_VDPA_GET_CONFIG_SIZE, &v->dev.config_size))
+	if (vdpa_ioctl(v, VHOST_VDPA_GET_DEVICE_ID, &id) ||
+	    vdpa_ioctl(v, VHOST_GET_FEATURES, &v->dev.offered) ||
+	    vdpa_ioctl(v, VHOST_VDPA_GET_VQS_COUNT, &count) ||
+	    vdpa_ioctl(v, VHOST_VDPA_GET_VRING_NUM, &size) ||
+	    vdpa_ioctl(v, VHOST_VDPA_GET_CONFIG_SIZE, &v->dev.config_size))
 		return -1;
 	v->dev.id = id;
 	v->dev.offered &= TRANSPORT_FEATURES | ~ALL_TRANSPORT_FEATURES;
