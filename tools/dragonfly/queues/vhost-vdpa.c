@@ -56,7 +56,7 @@ struct vhost_vdpa {
 	char path[VDUSE_PATH_MAX]; /* what that process has open; empty if it is hardware */
 	unsigned int pairs; /* of a net: that the device has, which is where its control queue is */
 	unsigned int limit; /* queues, or pairs, that the guest is told of; 0: as many as there are */
-	bool mapped, dead;
+	bool mapped;
 };
 
 static struct vhost_vdpa *to_vdpa(struct virtio_device *dev)
@@ -70,10 +70,9 @@ static struct vhost_vdpa *to_vdpa(struct virtio_device *dev)
 /* A process that VDUSE waits for in vain costs the device (vduse.h). */
 static int ask_alive(struct vhost_vdpa *v)
 {
-	v->dead = *v->path && !vduse__is_served(v->path);
-	return v->dead ? complain("%s: no process serves it: start its daemon again",
-				  v->dev.name) :
-			 0;
+	if (!*v->path || vduse__is_served(v->path))
+		return 0;
+	return complain("%s: no process serves it: start its daemon again", v->dev.name);
 }
 
 /* A device takes a status, or it does not: only reading it back tells. */
@@ -163,7 +162,7 @@ static void vdpa_stop(struct virtio_device *dev)
 	struct vduse_stand_in stand_in;
 	uint8_t status = 0;
 
-	vduse__stand_in(&stand_in, v->dead ? v->path : "");
+	vduse__stand_in(&stand_in, v->path);
 	vdpa_ioctl(v, VHOST_VDPA_SET_STATUS, &status);
 	if (v->mapped)
 		update_iotlb(v, VHOST_IOTLB_INVALIDATE);
@@ -171,6 +170,7 @@ static void vdpa_stop(struct virtio_device *dev)
 	vduse__step_back(&stand_in);
 }
 
+/* It is over when that process closes the device. */
 static void watch_process(struct vhost_vdpa *v)
 {
 	if (*v->path)
@@ -253,7 +253,7 @@ static void vdpa_destroy(struct virtio_device *dev)
 		close(v->config.fd);
 	}
 	/* Closing resets it once more. */
-	vduse__stand_in(&stand_in, v->dead ? v->path : "");
+	vduse__stand_in(&stand_in, v->path);
 	if (v->fd >= 0)
 		close(v->fd);
 	vduse__step_back(&stand_in);
@@ -304,8 +304,13 @@ static void fate_ready(void *context, uint32_t events)
 		event = (struct inotify_event *)(buffer + at);
 		closed |= event->wd == v->process && event->mask & IN_CLOSE;
 	}
-	if (closed && !v->dead && ask_alive(v))
+	/* It was the only one that had it open. */
+	if (closed && v->dev.started) {
+		complain("%s: the process that served it has ended: start its daemon again, or "
+			 "release it",
+			 v->dev.name);
 		virtio__broken(&v->dev);
+	}
 	if (is_gone(v)) {
 		complain("%s has been taken away from the host, and from the guest", v->dev.name);
 		queues__release(v->dev.machine, v->dev.name, true);
