@@ -367,3 +367,8 @@ int virtio_pci__add(struct machine *machine, struct virtio_device *dev)
 	dev->ops->destroy(dev);
 	return -1;
 }
+
+unsigned int virtio_pci__slot(const struct virtio_device *dev)
+{
+	return ((const struct virtio_pci *)dev->transport)->pci.slot;
+}

@@ -79,4 +79,7 @@ void virtio__broken(struct virtio_device *dev);
 /* virtio-pci.c: puts it on the bus and owns it from then on, also when it fails. */
 int virtio_pci__add(struct machine *machine, struct virtio_device *dev);
 
+/* Where on the bus it is then. */
+unsigned int virtio_pci__slot(const struct virtio_device *dev);
+
 #endif

@@ -24,6 +24,7 @@ struct ring {
 	const struct vring_avail *avail;
 	struct vring_used *used;
 	uint16_t next; /* of avail */
+	bool events; /* the driver looks at avail_event before it kicks */
 };
 
 /* Buffers of the guest's: first those that the device reads, then those that it writes. */

@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "queues.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "control/control.h"
-#include "control/rundir.h"
 #include "devices/hotplug.h"
 #include "devices/pci.h"
-#include "devices/virtio-pci.h"
 #include "dragonfly.h"
 #include "holder.h"
 
@@ -20,11 +16,6 @@ static struct virtio_device *(*const backends[])(struct machine *machine,
 	[QUEUE_TAP] = vhost_net__create,
 };
 
-static struct pci_device *pci_device_of(const struct virtio_device *dev)
-{
-	return &((struct virtio_pci *)dev->transport)->pci;
-}
-
 static void put(struct queue *queue)
 {
 	if (queue->holder >= 0)
@@ -33,21 +24,9 @@ static void put(struct queue *queue)
 	free(queue);
 }
 
-/* One without a name gets it when everything else is there. */
-static void name_of(const struct machine *machine, char name[VM_NAME_MAX + 1])
-{
-	if (machine->control)
-		snprintf(name, VM_NAME_MAX + 1, "%s", control__name(machine->control));
-	else if (machine->options->name)
-		snprintf(name, VM_NAME_MAX + 1, "%s", machine->options->name);
-	else
-		snprintf(name, VM_NAME_MAX + 1, "(process %d)", getpid());
-}
-
 static struct queue *take(const struct machine *machine, const char *name)
 {
 	struct queue *queue = calloc(1, sizeof(*queue));
-	char vm[VM_NAME_MAX + 1];
 
 	if (queue)
 		queue->name = strdup(name);
@@ -56,8 +35,7 @@ static struct queue *take(const struct machine *machine, const char *name)
 		complain("no memory for the queue %s", name);
 		return NULL;
 	}
-	name_of(machine, vm);
-	queue->holder = holder__take(name, vm);
+	queue->holder = holder__take(name, control__name(machine->control));
 	if (queue->holder >= 0)
 		return queue;
 	put(queue);
@@ -81,7 +59,7 @@ int queues__assign(struct machine *machine, const struct queue_options *options)
 		return -1;
 	/* A guest that has not started yet finds it by itself. */
 	if (machine->vcpus[0].started)
-		hotplug__came(machine->hotplug, pci_device_of(queue->dev)->slot);
+		hotplug__came(machine->hotplug, virtio_pci__slot(queue->dev));
 	return 0;
 }
 
@@ -105,15 +83,13 @@ static struct queue *find(const struct machine *machine, const char *name)
 int queues__release(struct machine *machine, const char *name, bool force)
 {
 	const struct queue *queue = find(machine, name);
-	struct pci_device *device;
 	unsigned int slot;
 
 	if (!queue)
 		return complain("the VM has no queue %s: see dragonfly queue list", name);
-	device = pci_device_of(queue->dev);
-	slot = device->slot;
+	slot = virtio_pci__slot(queue->dev);
 	if (force)
-		pci__remove(machine->pci, device);
+		pci__remove(machine->pci, pci__device(machine->pci, slot));
 	/* Also where it has gone already: the guest looks, and lets go of what it had. */
 	hotplug__ask(machine->hotplug, slot);
 	return 0;

@@ -125,7 +125,7 @@ static void control_kicked(void *context, uint32_t events)
 	struct chain chain;
 
 	(void)events;
-	vhost__drain(net->kicked.fd);
+	virtio__drain(net->kicked.fd);
 	while (ring__pop(&net->control, &chain)) {
 		struct {
 			struct virtio_net_ctrl_hdr hdr;
@@ -261,7 +261,7 @@ static void error_ready(void *context, uint32_t events)
 	struct vhost_net *net = context;
 
 	(void)events;
-	vhost__drain(net->error.fd);
+	virtio__drain(net->error.fd);
 	if (net->dev.broken || !net->dev.started)
 		return;
 	complain("%s: the guest's virtqueues are not in order: it has to reset the device",

@@ -35,18 +35,6 @@
 #define STATUS_FEATURES (STATUS_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)
 #define STATUS_RUNNING (STATUS_FEATURES | VIRTIO_CONFIG_S_DRIVER_OK)
 
-/*
- * Features of the transport that need nothing of virtio-pci; what is not below
- * VIRTIO_TRANSPORT_F_START or from VIRTIO_TRANSPORT_F_END on is the device's own.
- */
-#define TRANSPORT_FEATURES                                                                \
-	(FEATURE(VIRTIO_RING_F_INDIRECT_DESC) | FEATURE(VIRTIO_RING_F_EVENT_IDX) |        \
-	 FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_F_ACCESS_PLATFORM) |                \
-	 FEATURE(VIRTIO_F_RING_PACKED) | FEATURE(VIRTIO_F_IN_ORDER) |                     \
-	 FEATURE(VIRTIO_F_ORDER_PLATFORM))
-#define ALL_TRANSPORT_FEATURES \
-	(FEATURE(VIRTIO_TRANSPORT_F_END) - FEATURE(VIRTIO_TRANSPORT_F_START))
-
 struct vhost_vdpa {
 	struct virtio_device dev;
 	int fd;
@@ -276,7 +264,7 @@ static void config_ready(void *context, uint32_t events)
 	struct vhost_vdpa *v = context;
 
 	(void)events;
-	vhost__drain(v->config.fd);
+	virtio__drain(v->config.fd);
 	virtio__config_changed(&v->dev);
 }
 
@@ -433,7 +421,6 @@ static int describe(struct vhost_vdpa *v, unsigned int wanted)
 	    vdpa_ioctl(v, VHOST_VDPA_GET_CONFIG_SIZE, &v->dev.config_size))
 		return -1;
 	v->dev.id = id;
-	v->dev.offered &= TRANSPORT_FEATURES | ~ALL_TRANSPORT_FEATURES;
 	nr = limit_queues(v, count, wanted);
 	if (nr < 0 || virtio__create_queues(&v->dev, nr, size))
 		return -1;

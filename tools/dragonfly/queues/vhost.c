@@ -87,11 +87,3 @@ int vhost__set_ring(const struct virtio_device *dev, int fd, unsigned int index,
 		return -1;
 	return 0;
 }
-
-void vhost__drain(int event)
-{
-	uint64_t count;
-
-	while (read(event, &count, sizeof(count)) < 0 && errno == EINTR)
-		;
-}

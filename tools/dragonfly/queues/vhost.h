@@ -31,7 +31,4 @@ bool vhost__rings_fit(const struct memory *memory, const struct virtqueue *vq, b
 int vhost__set_ring(const struct virtio_device *dev, int fd, unsigned int index,
 		    const struct virtqueue *vq, bool host);
 
-/* Reads an eventfd empty. */
-void vhost__drain(int event);
-
 #endif
