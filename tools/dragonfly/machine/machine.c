@@ -47,6 +47,7 @@ static int open_device(struct machine *machine)
 	machine->vm = ioctl(machine->kvm, KVM_CREATE_VM, 0UL);
 	if (machine->vm < 0)
 		return complain("%s gives no VM: %s", path, strerror(errno));
+	machine->has_queues = ioctl(machine->vm, KVM_CHECK_EXTENSION, DRAGONFLY_CAP_QUEUES) > 0;
 	return 0;
 }
 
