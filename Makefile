@@ -18,7 +18,7 @@ USER_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Iinclude/uapi $(C
 VERSION := $(shell sed -n 's/^MODULE_VERSION("\(.*\)");/\1/p' src/main.c)
 
 .DEFAULT_GOAL := all
-.PHONY: all module faults tool selftests unit demo check check-long lint lint-selftest bench install clean help
+.PHONY: all module faults tool selftests unit demo shell check check-long lint lint-selftest bench install clean help
 
 help:	## list the targets
 	@echo "Targets (KDIR=... chooses the kernel, default: the test host's 6.12):"
@@ -132,8 +132,11 @@ unit: $(UNIT_TESTS)	## run the tests of pure logic, on this machine
 
 # --- running it -----------------------------------------------------------
 
-demo:	## boot a test host with Dragonfly and show what it has
-	@tools/demo
+demo:	## boot a Debian guest on Dragonfly in a test host, with a disk and a network
+	@tools/demo/demo
+
+shell:	## the same, with a shell in the guest
+	@tools/demo/demo shell
 
 check:	## build, lint, unit tests, and every selftest in test hosts
 	@selftests/check

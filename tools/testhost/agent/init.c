@@ -6,7 +6,8 @@
  * asked for, runs the command with its output on the frame channel, unloads
  * the modules again to see that nobody holds them, and says how it went.
  *
- * /testhost/argv	the command, NUL-terminated words; empty: a shell on ttyS1
+ * /testhost/argv	the command, NUL-terminated words; empty: a shell
+ * /testhost/terminal	if it is there: the command has ttyS1 as its terminal
  * /testhost/modules	a line a module: its path, then its parameters
  */
 #define _GNU_SOURCE
@@ -264,12 +265,13 @@ static void run_child(char *const *words, int out, int err)
 	setsid();
 	/* A task that may use a port is more work for the kernel, after each guest too. */
 	ioperm(FRAME_PORT, 1, 0);
-	if (words[0]) {
+	if (!words[0])
+		words = shell;
+	if (access("/testhost/terminal", F_OK)) {
 		dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
 	} else {
 		int tty = open("/dev/ttyS1", O_RDWR);
 
-		words = shell;
 		ioctl(tty, TIOCSCTTY, 0);
 		dup2(tty, STDIN_FILENO);
 		out = tty;

@@ -101,10 +101,7 @@ check_run() {
 		bad_usage "--vmx-locked works on Bochs only"
 	fi
 	[ "$mode" = shell ] || [ ${#command[@]} -gt 0 ] || bad_usage "there is no command to run (after --)"
-	if [ "$mode" = shell ]; then
-		[ ${#command[@]} -eq 0 ] || bad_usage "shell takes no command"
-		[ -t 0 ] || die "shell needs a terminal"
-	fi
+	[ "$mode" = run ] || [ -t 0 ] || die "shell needs a terminal"
 	for arg in "${added[@]}"; do
 		[ -e "$arg" ] || [ -e "${arg%:*}" ] || die "cannot add ${arg%:*}: there is no such file"
 	done

@@ -152,6 +152,8 @@ stage_image() {
 	: >"$root/testhost/modules"
 	[ ${#command[@]} -eq 0 ] || printf '%s\0' "${command[@]}" >"$root/testhost/argv"
 
+	[ "$mode" != shell ] || : >"$root/testhost/terminal"
+
 	for file in "${kmods[@]}"; do
 		load_module "$root" "$file"
 	done
