@@ -123,7 +123,7 @@ $(TOOL_ARCHIVE): $(filter-out $(BUILD)/tool/main.o,$(TOOL_OBJECTS))
 	rm -f $@
 	$(AR) rcs $@ $^
 
-$(BUILD)/unit/tool/%: selftests/unit/tool/%.c $(TOOL_ARCHIVE)
+$(BUILD)/unit/tool/%: selftests/unit/tool/%.c $(TOOL_ARCHIVE) $(UNIT_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(TOOL_CFLAGS) -isystem $(KSELFTEST) -o $@ $< $(TOOL_ARCHIVE) -ljson-c -pthread
 
