@@ -8,6 +8,8 @@
 
 #include "kselftest_harness.h"
 
+#include <fcntl.h>
+#include <linux/dragonfly.h>
 #include <linux/kvm.h>
 #include <linux/pci_regs.h>
 #include <stdarg.h>
@@ -70,6 +72,21 @@ static void note_routes(const struct kvm_irq_routing *table)
 		};
 }
 
+/* Queue objects, by their file descriptors: their numbers are free again when they are closed. */
+#define MAX_OBJECTS 64
+
+static struct dragonfly_queue objects[MAX_OBJECTS];
+
+static int note_object(const struct dragonfly_queue *queue)
+{
+	int fd = open("/dev/null", O_RDONLY);
+
+	objects[fd] = *queue;
+	if (!(queue->flags & DRAGONFLY_QUEUE_MSI))
+		objects[fd].msi.flags = DRAGONFLY_MSI_MASKED;
+	return fd;
+}
+
 int machine__ioctl(struct machine *vm, unsigned long request, void *argument)
 {
 	(void)vm;
@@ -83,8 +100,30 @@ int machine__ioctl(struct machine *vm, unsigned long request, void *argument)
 	case KVM_SET_GSI_ROUTING:
 		note_routes(argument);
 		break;
+	case DRAGONFLY_QUEUE_ASSIGN:
+		return note_object(argument);
 	}
 	return 0;
+}
+
+/* The only one that is not the VM's: DRAGONFLY_QUEUE_SET_MSI. */
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list ap;
+
+	va_start(ap, request);
+	objects[fd].msi = *va_arg(ap, struct dragonfly_msi *);
+	va_end(ap);
+	return request == DRAGONFLY_QUEUE_SET_MSI ? 0 : -1;
+}
+
+/* The queue object at a guest-physical address; NULL: there is none. */
+static inline const struct dragonfly_queue *object_at(uint64_t address)
+{
+	for (int fd = 0; fd < MAX_OBJECTS; fd++)
+		if (objects[fd].notify_gpa == address && fcntl(fd, F_GETFD) >= 0)
+			return &objects[fd];
+	return NULL;
 }
 
 /* The data of the message that a signal of @event sends; -1: it sends none. */

@@ -526,6 +526,33 @@ TEST_F(virtio, a_device_that_is_ejected_while_it_runs_is_stopped)
 	EXPECT_EQ(UINT32_MAX, get(VIRTIO_PCI_COMMON_STATUS, 4));
 }
 
+TEST_F(virtio, where_there_are_queue_objects_each_queue_is_one)
+{
+	const struct dragonfly_queue *queue;
+	int doorbell;
+
+	machine.has_queues = true;
+	device.queues[1].doorbell = &doorbell;
+	bring_up();
+	EXPECT_EQ(0, nr_ioeventfds);
+	EXPECT_EQ(1, nr_irqfds);
+	queue = object_at(notify);
+	ASSERT_NE(NULL, queue);
+	EXPECT_EQ(device.queues[0].kick, queue->kick_fd);
+	EXPECT_EQ(device.queues[0].call, queue->call_fd);
+	EXPECT_EQ(0x31, queue->msi.data);
+	EXPECT_EQ(0, queue->msi.flags);
+	mask_vector(1);
+	EXPECT_EQ(DRAGONFLY_MSI_MASKED, queue->msi.flags);
+	queue = object_at(notify + 4096);
+	ASSERT_NE(NULL, queue);
+	EXPECT_EQ(-1, queue->kick_fd);
+	EXPECT_EQ((uintptr_t)&doorbell, queue->doorbell);
+	EXPECT_EQ(DRAGONFLY_QUEUE_DOORBELL, queue->flags);
+	set_status(0);
+	EXPECT_EQ(NULL, object_at(notify));
+}
+
 FIXTURE(many){};
 
 FIXTURE_SETUP(many)

@@ -24,10 +24,14 @@ void call__release(struct call *call);
 /* What it becomes from now on; NULL: it waits. -1 without a sentence. */
 int call__message(struct call *call, const struct msi *msi);
 
-/* A virtqueue's way to its backend and back. */
+/*
+ * A virtqueue's way to its backend and back: a queue object where the device has
+ * them, an ioeventfd and a call elsewhere.
+ */
 struct path {
 	struct virtqueue *vq;
 	uint64_t notify; /* the guest-physical page that takes its kicks */
+	int object; /* or -1 */
 	struct call call;
 };
 
