@@ -310,15 +310,17 @@ TEST(what_may_change_and_what_not)
 		const char *what;
 		struct df_slot new;
 		bool may;
+#define SLOT(f) { .gfn = 0x100, .pages = 0x10, .hva = 0x10000, .flags = f }
 	} rows[] = {
 		{ "nothing", { .gfn = 0x100, .pages = 0x10, .hva = 0x10000 }, true },
 		{ "moved", { .gfn = 0x900, .pages = 0x10, .hva = 0x10000 }, true },
 		{ "other memory", { .gfn = 0x100, .pages = 0x10, .hva = 0x11000 }, false },
 		{ "larger", { .gfn = 0x100, .pages = 0x11, .hva = 0x10000 }, false },
 		{ "smaller", { .gfn = 0x100, .pages = 0x0f, .hva = 0x10000 }, false },
-		{ "logged", { 0x100, 0x10, 0x10000, KVM_MEM_LOG_DIRTY_PAGES, NULL, NULL }, true },
-		{ "read-only", { 0x100, 0x10, 0x10000, KVM_MEM_READONLY, NULL, NULL }, false },
+		{ "logged", SLOT(KVM_MEM_LOG_DIRTY_PAGES), true },
+		{ "read-only", SLOT(KVM_MEM_READONLY), false },
 	};
+#undef SLOT
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		EXPECT_EQ(rows[i].may, slots_may_change(&old, &rows[i].new))

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 
 #include "control/control.h"
@@ -226,7 +227,13 @@ static int run(const struct options *options)
 {
 	static struct machine machine;
 	enum outcome outcome = FAILED;
+	struct rlimit files;
 
+	/* Each virtqueue has two or three descriptors. */
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	if (!machine__create(&machine, options)) {
 		outcome = machine__run(&machine);
 		tell(outcome);
