@@ -245,7 +245,7 @@ int acpi__write(const struct memory *memory, unsigned int cpus)
 	struct writer writer = { .host = memory__at(memory, ACPI_TABLES, ACPI_SIZE) };
 	struct xsdt xsdt;
 
-	if (!writer.host || cpus > MAX_CPUS)
+	if (!writer.host)
 		return complain("no room for the ACPI tables: the guest needs more memory");
 	writer.used = sizeof(struct rsdp) + 12; /* aligned */
 	xsdt.tables[0] = put_fadt(&writer, put(&writer, dsdt_aml_code, sizeof(dsdt_aml_code)));
