@@ -202,8 +202,9 @@ TEST_F(acpi, the_dsdt_has_the_headers_numbers)
 					   PCI_WINDOW_SIZE };
 	static const uint32_t ecam[] = { PCI_ECAM, PCI_ECAM_SIZE };
 	static const uint16_t serial[] = { SERIAL_PORT, SERIAL_PORT };
-	static const uint8_t plug[] = { 'P', 'L', 'U', 'G', 1, 0x0b, HOTPLUG_PORT & 0xff,
-					HOTPLUG_PORT >> 8 };
+	static const uint8_t plug[] = {
+		'P', 'L', 'U', 'G', 1, 0x0b, HOTPLUG_PORT & 0xff, HOTPLUG_PORT >> 8
+	};
 	static const uint8_t s5[] = { '_', 'S', '5', '_', 0x12, 8, 4, 0x0a, POWER_S5 };
 	const uint8_t *dsdt;
 
