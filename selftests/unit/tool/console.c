@@ -111,7 +111,6 @@ static size_t take(int fd, char *text, size_t size)
 #define EXPECT_READS(expected, fd)                                           \
 	do {                                                                 \
 		char text_[256] = "";                                        \
-                                                                             \
 		EXPECT_EQ(strlen(expected), take(fd, text_, sizeof(text_))); \
 		EXPECT_STREQ(expected, text_);                               \
 	} while (0)
