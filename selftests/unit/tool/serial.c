@@ -237,6 +237,18 @@ TEST_F(serial, a_driver_clears_what_came_before_it)
 	EXPECT_EQ(0, get(UART_LSR) & UART_LSR_DR);
 }
 
+/* Linux' order: the interrupt, then the FIFOs. */
+TEST_F(serial, no_character_is_lost_when_fifos_are_turned_on)
+{
+	set(UART_MCR, UART_MCR_OUT2);
+	set(UART_IER, UART_IER_RDI);
+	EXPECT_EQ(1, serial__type(self->serial, "abc", 3));
+	set(UART_FCR, UART_FCR_ENABLE_FIFO);
+	EXPECT_EQ(2, serial__type(self->serial, "bc", 2));
+	EXPECT_EQ('a', get(UART_RX));
+	EXPECT_EQ('b', get(UART_RX));
+}
+
 /* ---- hostility --------------------------------------------------------------------- */
 
 TEST_F(serial, any_access_is_harmless)

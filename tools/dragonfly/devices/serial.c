@@ -131,14 +131,16 @@ static void write_mcr(struct serial *serial, uint8_t value)
 	serial->delta |= changed >> 4;
 }
 
+/*
+ * Turning FIFOs on or off should empty them. But Linux turns them on behind the
+ * interrupt, and the first character that waited for it would be lost.
+ */
 static void write_fcr(struct serial *serial, uint8_t value)
 {
-	uint8_t changed = serial->fcr ^ value;
+	bool fifos = value & UART_FCR_ENABLE_FIFO;
 
-	serial->fcr = value & (UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_MASK);
-	if (!(value & UART_FCR_ENABLE_FIFO))
-		serial->fcr = 0;
-	if (changed & UART_FCR_ENABLE_FIFO || value & UART_FCR_CLEAR_RCVR)
+	serial->fcr = fifos ? value & (UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_MASK) : 0;
+	if (value & UART_FCR_CLEAR_RCVR)
 		serial->filled = 0;
 }
 
