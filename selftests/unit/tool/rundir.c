@@ -197,10 +197,25 @@ TEST_F(rundir, a_name_of_a_killed_vm_is_taken_and_cleaned)
 
 	ASSERT_LT(0, pid);
 	make_file(self->dir, "a.sock");
+	make_file(self->dir, "a.log");
 	end(pid);
 	EXPECT_LE(0, rundir__take(self->dir, "a", self->name));
 	EXPECT_EQ(-1, FILE_OF("a", "sock"));
+	EXPECT_EQ(-1, FILE_OF("a", "log"));
 	EXPECT_EQ(0, FILE_OF("a", "lock"));
+}
+
+TEST_F(rundir, a_log_that_says_something_is_kept)
+{
+	pid_t pid = holder(self->dir, "a");
+	int log = openat(self->dir, "a.log", O_WRONLY | O_CREAT, 0600);
+
+	ASSERT_LT(0, pid);
+	ASSERT_EQ(1, write(log, "!", 1));
+	end(pid);
+	json_object_put(rundir__list(self->dir));
+	EXPECT_EQ(-1, FILE_OF("a", "lock"));
+	EXPECT_EQ(0, FILE_OF("a", "log"));
 }
 
 TEST_F(rundir, a_link_in_a_lock_s_place_is_not_followed)

@@ -62,11 +62,16 @@ static void file_name(char file[], const char *name, const char *suffix)
 	snprintf(file, VM_NAME_MAX + SUFFIX_MAX, "%s.%s", name, suffix);
 }
 
+/* A log stays for who wants to know why the VM is gone, if it says anything. */
 static void forget(int dir, const char *name)
 {
 	static const char *const suffixes[] = { "sock", "lock" };
 	char file[VM_NAME_MAX + SUFFIX_MAX];
+	struct stat log;
 
+	file_name(file, name, "log");
+	if (!fstatat(dir, file, &log, AT_SYMLINK_NOFOLLOW) && !log.st_size)
+		unlinkat(dir, file, 0);
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
 		file_name(file, name, suffixes[i]);
 		unlinkat(dir, file, 0);
