@@ -8,7 +8,7 @@
 # kernel's, see kernels.sh) and busybox; a guest's, vmlinuz and initrd.
 
 GUESTS=(6.12 6.1)
-GUEST_MODULES=(virtio_pci virtio_console virtio_blk virtio_net)	# where they are modules
+GUEST_MODULES=(virtio_pci virtio_console virtio_blk virtio_net button evdev)	# where they are modules
 
 check_guest() {
 	[[ " ${GUESTS[*]} " == *" $1 "* ]] || bad_usage "there is no guest '$1' (${GUESTS[*]})"
