@@ -14,7 +14,8 @@
 static const struct verb verb = {
 	.help = "usage: dragonfly stat NAME [--json]\n\n"
 		"Shows what the VM has done: its exits by reason, of all vCPUs and of each, and\n"
-		"what else its engine counts; and the memory that it takes. Numbers that are 0\n"
+		"what else its engine counts; the memory that it takes; and of its queues the\n"
+		"kicks that made the guest exit and the interrupts that it got. Numbers that are 0\n"
 		"are left out, and so are single vCPUs where there are more than 8.\n\n"
 		"  --json  all of it, as one object; sizes are bytes, times are seconds\n",
 	.option = "--json",
@@ -82,6 +83,31 @@ static void print_vcpus(struct json_object *vcpus)
 	}
 }
 
+/* A row for each virtqueue that is counted: one that runs, on an engine that has queues. */
+static void print_queues(struct json_object *queues)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < json_object_array_length(queues); i++) {
+		struct json_object *queue = json_object_array_get_idx(queues, i);
+		struct json_object *all = json_object_object_get(queue, "virtqueues");
+
+		for (size_t n = 0; n < json_object_array_length(all); n++) {
+			struct json_object *counted = json_object_array_get_idx(all, n);
+
+			if (!counted)
+				continue;
+			if (!any)
+				printf("%-32s %9s %14s %14s\n", "queue", "virtqueue", "kicks",
+				       "interrupts");
+			any = true;
+			printf("%-32s %9zu %14" PRIu64 " %14" PRIu64 "\n",
+			       print__text(queue, "queue"), n, print__number(counted, "kicks"),
+			       print__number(counted, "interrupts"));
+		}
+	}
+}
+
 int stat__main(int argc, char **argv)
 {
 	struct json_object *vm, *vcpus;
@@ -102,6 +128,7 @@ int stat__main(int argc, char **argv)
 		vcpus = json_object_object_get(vm, "vcpu_statistics");
 		print_vm(vm, json_object_array_get_idx(vcpus, 0));
 		print_vcpus(vcpus);
+		print_queues(json_object_object_get(vm, "queue_statistics"));
 	}
 	json_object_put(vm);
 	return STATUS_OK;

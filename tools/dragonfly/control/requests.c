@@ -10,6 +10,7 @@
 
 #include "devices/console.h"
 #include "devices/power.h"
+#include "devices/virtio-pci.h"
 #include "dragonfly.h"
 #include "queues/queues.h"
 #include "server.h"
@@ -83,10 +84,29 @@ static uint64_t status_of(const char *key)
 	return (uint64_t)kib * 1024;
 }
 
+/* Of each virtqueue what its queue object counts; null where it has none, or does not run. */
+static struct json_object *queue_statistics(const struct queue *queue)
+{
+	const struct virtio_pci *transport = queue->dev->transport;
+	struct json_object *of_queue = json_object_new_object(), *all = json_object_new_array();
+
+	for (unsigned int i = 0; i < queue->dev->nr_queues; i++) {
+		const struct path *path = &transport->queues[i].path;
+		int fd = path->vq && path->object >= 0 ? statistics__open(path->object) : -1;
+
+		json_object_array_add(all, fd < 0 ? NULL : statistics__read(fd));
+		if (fd >= 0)
+			close(fd);
+	}
+	json_object_object_add(of_queue, "queue", json_object_new_string(queue->name));
+	json_object_object_add(of_queue, "virtqueues", all);
+	return of_queue;
+}
+
 static int do_stat(struct request *request)
 {
 	struct control *control = request->machine->control;
-	struct json_object *vcpus = json_object_new_array();
+	struct json_object *vcpus = json_object_new_array(), *queues = json_object_new_array();
 
 	do_list(request);
 	say(request, "resident_own",
@@ -97,6 +117,9 @@ static int do_stat(struct request *request)
 	for (unsigned int i = 0; i < request->machine->nr_vcpus; i++)
 		json_object_array_add(vcpus, statistics__read(control->vcpu_statistics[i]));
 	say(request, "vcpu_statistics", vcpus);
+	for (const struct queue *queue = request->machine->queues; queue; queue = queue->next)
+		json_object_array_add(queues, queue_statistics(queue));
+	say(request, "queue_statistics", queues);
 	return 0;
 }
 
