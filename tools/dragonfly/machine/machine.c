@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <linux/dragonfly.h>
 #include <linux/kvm.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "acpi.h"
@@ -127,18 +129,38 @@ static void stopped(void *context, uint32_t events)
 	loop__end(&machine->loop);
 }
 
+static void signalled(void *context, uint32_t events)
+{
+	(void)events;
+	machine__stop(context, STOPPED);
+}
+
+static int watch(struct machine *machine, struct watch *watch, int fd,
+		 void (*ready)(void *context, uint32_t events))
+{
+	*watch = (struct watch){ .fd = fd, .ready = ready, .context = machine };
+	if (fd < 0)
+		return complain("no file descriptor is left: %s", strerror(errno));
+	return loop__add(&machine->loop, watch, EPOLLIN);
+}
+
+/* Signals that end a process end the VM, in order; threads inherit that they are blocked. */
 static int create_loop(struct machine *machine)
 {
-	if (loop__create(&machine->loop))
+	sigset_t ends;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGHUP);
+	sigprocmask(SIG_BLOCK, &ends, NULL);
+	if (loop__create(&machine->loop) ||
+	    watch(machine, &machine->ended, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), stopped) ||
+	    watch(machine, &machine->signals, signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK),
+		  signalled))
 		return -1;
-	machine->ended = (struct watch){
-		.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-		.ready = stopped,
-		.context = machine,
-	};
-	if (machine->ended.fd < 0)
-		return complain("no eventfd: %s", strerror(errno));
-	return loop__add(&machine->loop, &machine->ended, EPOLLIN);
+	return 0;
 }
 
 int machine__create(struct machine *machine, const struct options *options)
@@ -153,6 +175,7 @@ int machine__create(struct machine *machine, const struct options *options)
 		.loop.epoll = -1,
 		.memory.fd = -1,
 		.ended.fd = -1,
+		.signals.fd = -1,
 	};
 	pthread_mutex_init(&machine->lock, NULL);
 	pthread_cond_init(&machine->changed, NULL);
@@ -239,6 +262,8 @@ void machine__destroy(struct machine *machine)
 	if (machine->kvm >= 0)
 		close(machine->kvm);
 	memory__destroy(&machine->memory);
+	if (machine->signals.fd >= 0)
+		close(machine->signals.fd);
 	if (machine->ended.fd >= 0)
 		close(machine->ended.fd);
 	loop__destroy(&machine->loop);

@@ -69,6 +69,7 @@ struct machine {
 	unsigned int active; /* vCPU threads that are neither parked nor at their end */
 	enum outcome outcome;
 	struct watch ended; /* an eventfd that machine__stop() signals */
+	struct watch signals; /* SIGINT and the like */
 	struct memory memory;
 	struct bus ports, mmio;
 	struct interrupts interrupts;
