@@ -34,7 +34,7 @@ report_peers() {
 }
 
 cmd_doctor() {
-	local lacking=0 free
+	local lacking=0 free guest
 
 	[ $# -eq 0 ] || bad_usage "doctor takes no arguments"
 	if has_nested_kvm; then
@@ -48,8 +48,13 @@ cmd_doctor() {
 	report debug "$(kernel_dir debug)" "sources, 6 to 20 minutes to build, 180 MB"
 	report source "$CACHE/linux-source-6.12" "150 MB to fetch, 1.7 GB"
 	report_peers
+	for guest in "${GUESTS[@]}"; do
+		report "guest-$guest" "$(guest_dir "$guest")" "12 to 30 MB to fetch, 30 to 95 MB"
+	done
+	report backends "$(backends_dir)" "30 MB to fetch, 16 MB"
 	report_packages "for building" "${PACKAGES_BASE[@]}" "${PACKAGES_BOCHS[@]}"
 	report_packages "for the debug kernel" "${PACKAGES_KERNEL[@]}"
+	report_packages "for the tool" "${PACKAGES_TOOL[@]}"
 	report_packages "for make lint" "${PACKAGES_LINT[@]}"
 	report_packages "for the engines kvm and tcg" "${PACKAGES_QEMU[@]}"
 	mkdir -p "$CACHE"

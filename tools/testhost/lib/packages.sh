@@ -11,6 +11,7 @@ PACKAGES_BOCHS=(g++)
 PACKAGES_KERNEL=(bc bison flex libelf-dev libssl-dev perl)
 PACKAGES_LINT=(clang-format coccinelle perl shellcheck sparse)
 PACKAGES_QEMU=(qemu-system-x86)
+PACKAGES_TOOL=(acpica-tools libjson-c-dev)
 
 missing_packages() {
 	local p

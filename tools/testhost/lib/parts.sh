@@ -133,7 +133,7 @@ cmd_setup() {
 	[ $# -gt 0 ] || parts=(packages bochs tools 6.12 debug source peers "${GUESTS[@]/#/guest-}" backends)
 	for part in "${parts[@]}"; do
 		case $part in
-		bochs | tools | source | peers | backends | packages) ;;
+		bochs | tools | source | peers | backends | packages | tool) ;;
 		guest-*) check_guest "${part#guest-}" ;;
 		*) check_kernel "$part" ;;
 		esac
@@ -146,9 +146,10 @@ cmd_setup() {
 		peers) part_peers ;;
 		guest-*) part_guest "${part#guest-}" ;;
 		backends) part_backends ;;
+		tool) ensure_packages "${PACKAGES_BASE[@]}" "${PACKAGES_TOOL[@]}" ;;
 		packages)
 			ensure_packages "${PACKAGES_BASE[@]}" "${PACKAGES_BOCHS[@]}" \
-				"${PACKAGES_KERNEL[@]}" "${PACKAGES_LINT[@]}" "${PACKAGES_QEMU[@]}"
+				"${PACKAGES_KERNEL[@]}" "${PACKAGES_LINT[@]}" "${PACKAGES_QEMU[@]}" "${PACKAGES_TOOL[@]}"
 			;;
 		*) part_kernel "$part" ;;
 		esac
