@@ -34,7 +34,7 @@
 
 int file__map(struct file *file, const char *path)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO may have no writer */
 	struct stat stat;
 	void *data;
 
