@@ -122,22 +122,25 @@ static bool in_file(const struct file *file, uint64_t offset, uint64_t size)
 /* The 32-bit entry that a note of the Xen project's names, or 0. */
 static uint32_t pvh_entry(const uint8_t *note, uint64_t size)
 {
-	while (size >= sizeof(Elf64_Nhdr)) {
-		const Elf64_Nhdr *header = (const void *)note;
-		uint64_t name = (header->n_namesz + 3ULL) & ~3ULL;
-		uint64_t desc = (header->n_descsz + 3ULL) & ~3ULL;
-		const uint8_t *data = note + sizeof(*header);
+	Elf64_Nhdr header;
+
+	while (size >= sizeof(header)) {
+		const uint8_t *data = note + sizeof(header);
+		uint64_t name, desc;
 		uint32_t entry;
 
-		if (name + desc > size - sizeof(*header))
+		memcpy(&header, note, sizeof(header)); /* p_offset may be odd */
+		name = (header.n_namesz + 3ULL) & ~3ULL;
+		desc = (header.n_descsz + 3ULL) & ~3ULL;
+		if (name + desc > size - sizeof(header))
 			return 0;
-		if (header->n_type == XEN_NOTE_PHYS32_ENTRY && header->n_namesz == 4 &&
-		    !memcmp(data, "Xen", 4) && header->n_descsz >= sizeof(entry)) {
+		if (header.n_type == XEN_NOTE_PHYS32_ENTRY && header.n_namesz == 4 &&
+		    !memcmp(data, "Xen", 4) && header.n_descsz >= sizeof(entry)) {
 			memcpy(&entry, data + name, sizeof(entry));
 			return entry;
 		}
-		note += sizeof(*header) + name + desc;
-		size -= sizeof(*header) + name + desc;
+		note += sizeof(header) + name + desc;
+		size -= sizeof(header) + name + desc;
 	}
 	return 0;
 }
