@@ -66,11 +66,20 @@ static int truncated(const struct file *file)
 	return complain("%s ends before the kernel does: it is truncated", file->path);
 }
 
+static int damaged(const struct file *file)
+{
+	return complain("%s is damaged: its headers contradict themselves", file->path);
+}
+
 /* Is there memory for the kernel, below the hole that ends low memory? */
 static int check_place(const struct file *file, const struct memory *memory, uint64_t start,
 		       uint64_t size)
 {
-	if (start < LOWEST || !memory__at(memory, start, size) || start >= MEMORY_HIGH)
+	if (start < LOWEST || start > MEMORY_LOW_END || size > MEMORY_LOW_END - start)
+		return complain("%s asks for memory from %" PRIu64 " MiB on that no guest has: give "
+				"a kernel for below %llu MiB",
+				file->path, start >> 20, MEMORY_LOW_END >> 20);
+	if (!memory__at(memory, start, size))
 		return complain("%s needs %" PRIu64 " MiB at %" PRIu64 " MiB: give the guest more "
 				"with --mem",
 				file->path, (size >> 20) + 1, start >> 20);
@@ -93,10 +102,12 @@ static int load_bzimage(struct image *image, const struct file *file, const stru
 		uint64_t align = setup->kernel_alignment;
 
 		if (!align || align & (align - 1))
-			return complain("%s has an absurd alignment", file->path);
+			return damaged(file);
 		place = (ANYWHERE + align - 1) & ~(align - 1);
 	}
-	if (check_place(file, memory, place, setup->init_size) || setup->init_size < size)
+	if (size <= LINUX64_ENTRY || setup->init_size < size)
+		return damaged(file);
+	if (check_place(file, memory, place, setup->init_size))
 		return -1;
 	memcpy(memory__at(memory, place, size), file->data + start, size);
 	*image = (struct image){
@@ -150,8 +161,9 @@ static int load_segment(struct image *image, const struct file *file, const Elf6
 {
 	if (!segment->p_memsz)
 		return 0;
-	if (segment->p_filesz > segment->p_memsz ||
-	    !in_file(file, segment->p_offset, segment->p_filesz))
+	if (segment->p_filesz > segment->p_memsz)
+		return damaged(file);
+	if (!in_file(file, segment->p_offset, segment->p_filesz))
 		return truncated(file);
 	if (check_place(file, memory, segment->p_paddr, segment->p_memsz))
 		return -1;
@@ -194,6 +206,8 @@ static int load_vmlinux(struct image *image, const struct file *file, const stru
 		image->protocol = IMAGE_PVH;
 		image->entry = pvh;
 	}
+	if (image->entry < LOWEST || image->entry >= image->end)
+		return damaged(file);
 	return 0;
 }
 
