@@ -26,8 +26,6 @@
 
 /* Below lies what boot.c writes. */
 #define LOWEST 0x100000ULL
-/* Where a kernel goes that may lie anywhere. */
-#define ANYWHERE 0x1000000ULL
 
 #define XEN_NOTE_PHYS32_ENTRY 18
 #define LINUX_CMDLINE_SIZE 2047
@@ -103,7 +101,8 @@ static int load_bzimage(struct image *image, const struct file *file, const stru
 
 		if (!align || align & (align - 1))
 			return damaged(file);
-		place = (ANYWHERE + align - 1) & ~(align - 1);
+		/* It would move itself up to there anyway, over what lies behind it. */
+		place = (place + align - 1) & ~(align - 1);
 	}
 	if (size <= LINUX64_ENTRY || setup->init_size < size)
 		return damaged(file);
