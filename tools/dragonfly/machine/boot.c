@@ -65,11 +65,13 @@ static unsigned int list_ranges(const struct memory *memory, struct pvh_range *r
 
 static int load_cmdline(const struct memory *memory, const struct image *image, const char *cmdline)
 {
-	size_t size = strlen(cmdline);
+	size_t size = strlen(cmdline), max = CMDLINE_MAX - 1;
 
-	if (size > image->cmdline_size || size >= CMDLINE_MAX)
-		return complain("the kernel's command line may have %u characters, not %zu",
-				image->cmdline_size, size);
+	if (max > image->cmdline_size)
+		max = image->cmdline_size;
+	if (size > max)
+		return complain("the kernel's command line may have %zu characters, not %zu", max,
+				size);
 	memcpy(memory__at(memory, BOOT_CMDLINE, size + 1), cmdline, size + 1);
 	return 0;
 }
@@ -145,7 +147,7 @@ int boot__load(struct machine *machine, struct entry *entry)
 	const struct options *options = machine->options;
 	const struct memory *memory = &machine->memory;
 	struct pvh_module initrd = {};
-	struct image image;
+	struct image image = {};
 	struct file file;
 	int err;
 
