@@ -43,11 +43,13 @@ static void set_topology_level(struct kvm_cpuid_entry2 *entry, unsigned int id, 
 	}
 }
 
-/* Caches of level 3 are shared by all, others are a core's own. */
+/* Caches of level 3 are shared by all, others are a core's own; type 0 ends the list. */
 static void set_cache(struct kvm_cpuid_entry2 *entry, unsigned int cpus)
 {
 	unsigned int level = entry->eax >> 5 & 7, cores = (1u << id_bits(cpus)) - 1;
 
+	if (!(entry->eax & 0x1f))
+		return;
 	entry->eax &= 0x3fff;
 	entry->eax |= (cores & 0x3f) << 26;
 	if (level >= 3)
@@ -81,17 +83,24 @@ static void adapt(struct kvm_cpuid_entry2 *entry, const struct vcpu *vcpu)
 	}
 }
 
-/* The hypervisor may list fewer levels than there are. */
-static void add_topology(struct kvm_cpuid2 *cpuid, const struct vcpu *vcpu)
+static unsigned int count(const struct kvm_cpuid2 *cpuid, uint32_t leaf)
 {
 	unsigned int levels = 0;
 
 	for (unsigned int i = 0; i < cpuid->nent; i++)
-		levels += cpuid->entries[i].function == 0xb;
+		levels += cpuid->entries[i].function == leaf;
+	return levels;
+}
+
+/* The hypervisor may list fewer levels than there are. */
+static void add_topology(struct kvm_cpuid2 *cpuid, const struct vcpu *vcpu, uint32_t leaf)
+{
+	unsigned int levels = count(cpuid, leaf);
+
 	for (; levels < 3 && cpuid->nent < MAX_ENTRIES; levels++) {
 		struct kvm_cpuid_entry2 *entry = &cpuid->entries[cpuid->nent++];
 
-		*entry = (struct kvm_cpuid_entry2){ .function = 0xb,
+		*entry = (struct kvm_cpuid_entry2){ .function = leaf,
 						    .index = levels,
 						    .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX };
 		adapt(entry, vcpu);
@@ -110,9 +119,13 @@ int cpuid__set(struct vcpu *vcpu)
 	err = ioctl(vcpu->machine->kvm, KVM_GET_SUPPORTED_CPUID, cpuid);
 	for (unsigned int i = 0; !err && i < cpuid->nent; i++)
 		adapt(&cpuid->entries[i], vcpu);
-	add_topology(cpuid, vcpu);
-	if (!err)
+	if (!err) {
+		add_topology(cpuid, vcpu, 0xb);
+		/* Where there is 0x1f, the guest reads it first. */
+		if (count(cpuid, 0x1f))
+			add_topology(cpuid, vcpu, 0x1f);
 		err = ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
+	}
 	free(cpuid);
 	return err ? complain("cannot set the CPUID of vCPU %u: %s", vcpu->index, strerror(errno)) :
 		     0;
