@@ -76,14 +76,19 @@ void interrupt__free(struct machine *machine, int gsi)
 
 int interrupt__route(struct machine *machine, int gsi, const struct msi *msi)
 {
-	struct interrupts *interrupts = &machine->interrupts;
+	uint8_t *used = &machine->interrupts.used[gsi], was_used = *used;
+	struct msi *message = &machine->interrupts.messages[gsi], was = *message;
 
-	if (interrupts->used[gsi] == ROUTED && interrupts->messages[gsi].address == msi->address &&
-	    interrupts->messages[gsi].data == msi->data)
+	if (*used == ROUTED && message->address == msi->address && message->data == msi->data)
 		return 0;
-	interrupts->used[gsi] = ROUTED;
-	interrupts->messages[gsi] = *msi;
-	return set_routes(machine);
+	*used = ROUTED;
+	*message = *msi;
+	if (!set_routes(machine))
+		return 0;
+	/* The kernel has kept the routes before: a second try must not find this one done. */
+	*used = was_used;
+	*message = was;
+	return -1;
 }
 
 int interrupt__connect(struct machine *machine, int gsi, int event)
