@@ -55,7 +55,7 @@ void memory__destroy(struct memory *memory)
 
 		munmap(piece->host, piece->size);
 	}
-	if (memory->fd > 0)
+	if (memory->fd >= 0)
 		close(memory->fd);
 	memory->fd = -1;
 }
