@@ -2,6 +2,7 @@
 /*
  * dragonfly run: a VM from its options to its end.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -70,18 +71,27 @@ static void usage(FILE *out)
 		MAX_CPUS);
 }
 
+/* strtoul() would also skip blanks and take a sign, and -1 for the largest. */
+static unsigned long number(const char *text, char **end)
+{
+	if (isdigit((unsigned char)*text))
+		return strtoul(text, end, 10);
+	*end = (char *)text;
+	return 0;
+}
+
 /* A number with nothing behind it, between two others. */
 static int parse_number(const char *what, const char *text, unsigned long min, unsigned long max,
 			unsigned int *value)
 {
-	unsigned long number;
+	unsigned long n;
 	char *end;
 
 	errno = 0;
-	number = strtoul(text, &end, 10);
-	if (errno || end == text || *end || *text == '-' || number < min || number > max)
+	n = number(text, &end);
+	if (errno || end == text || *end || n < min || n > max)
 		return complain("%s is a number from %lu to %lu, not '%s'", what, min, max, text);
-	*value = number;
+	*value = n;
 	return 0;
 }
 
@@ -93,14 +103,14 @@ static int parse_size(const char *text, uint64_t *size)
 	char *end;
 
 	errno = 0;
-	*size = strtoull(text, &end, 10);
-	if (*end)
+	*size = number(text, &end);
+	if (end != text && *end)
 		suffix = strchr(suffixes, *end);
 	if (suffix) {
 		shift = 10 * (suffix - suffixes + 1);
 		end++;
 	}
-	if (errno || end == text || *end || *text == '-' || *size > LARGEST >> shift)
+	if (errno || end == text || *end || *size > LARGEST >> shift)
 		return complain("'%s' is no size: give MiB, or a number with K, M or G", text);
 	*size <<= shift;
 	return 0;
@@ -124,12 +134,12 @@ static int parse_pins(const char *text, int *pins)
 
 	while (*text) {
 		char *end;
-		unsigned long first = strtoul(text, &end, 10), last = first;
-		bool good = end != text && *text != '-';
+		unsigned long first = number(text, &end), last = first;
+		bool good = end != text;
 
 		if (good && *end == '-') {
 			text = end + 1;
-			last = strtoul(text, &end, 10);
+			last = number(text, &end);
 			good = end != text;
 		}
 		if (!good || (*end && (*end != ',' || !end[1])) || last < first ||
