@@ -132,6 +132,7 @@ static int parse_pins(const char *text, int *pins)
 {
 	unsigned int n = 0;
 
+	memset(pins, 0xff, MAX_CPUS * sizeof(*pins));
 	while (*text) {
 		char *end;
 		unsigned long first = number(text, &end), last = first;
