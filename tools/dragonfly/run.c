@@ -263,10 +263,11 @@ int run__main(int argc, char **argv)
 	};
 	char kernel[PATH_MAX];
 	struct utsname name;
-	int option;
+	int option, at = optind;
 
 	memset(options.pin, 0xff, sizeof(options.pin));
-	while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
+	/* "+": what is no option ends them, so that @at is where the next one is. */
+	for (; (option = getopt_long(argc, argv, "+:h", long_options, NULL)) != -1; at = optind) {
 		if (option == 'h') {
 			usage(stdout);
 			return STATUS_OK;
@@ -274,7 +275,7 @@ int run__main(int argc, char **argv)
 		if (option == '?' || option == ':') {
 			complain("run %s '%s'; see dragonfly run --help",
 				 option == '?' ? "has no option" : "takes a value with",
-				 argv[optind - 1]);
+				 argv[at]);
 			return STATUS_USAGE;
 		}
 		if (parse_option(&options, option))
