@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -53,13 +54,14 @@ void loop__run(struct loop *loop, pthread_mutex_t *lock)
 {
 	pthread_mutex_lock(lock);
 	while (!loop->ended) {
+		struct pollfd any = { .fd = loop->epoll, .events = POLLIN };
 		struct epoll_event event;
 		struct watch *watch;
 
+		/* Who is ready is asked for with the lock: until then a vCPU may take it away. */
 		pthread_mutex_unlock(lock);
-		epoll_wait(loop->epoll, &event, BATCH, -1);
+		poll(&any, 1, -1);
 		pthread_mutex_lock(lock);
-		/* A vCPU may have taken the watch away meanwhile: ask again, with the lock. */
 		if (epoll_wait(loop->epoll, &event, BATCH, 0) != BATCH)
 			continue;
 		watch = event.data.ptr;
