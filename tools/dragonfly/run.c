@@ -274,8 +274,7 @@ int run__main(int argc, char **argv)
 		}
 		if (option == '?' || option == ':') {
 			complain("run %s '%s'; see dragonfly run --help",
-				 option == '?' ? "has no option" : "takes a value with",
-				 argv[at]);
+				 option == '?' ? "has no option" : "takes a value with", argv[at]);
 			return STATUS_USAGE;
 		}
 		if (parse_option(&options, option))

@@ -107,10 +107,9 @@ TEST_F(bus, regions_do_not_overlap_wrap_or_have_no_size)
 	static const struct {
 		uint64_t start, size;
 	} rows[] = {
-		{ 0x1000, 0x10 }, { 0x1000, 1 },	 { 0x100f, 1 },
-		{ 0xfff, 2 },	  { 0xff0, 0x100 },	 { 0, UINT64_MAX },
-		{ 0x1008, 8 },	  { 0x100f, 0x100 },	 { 0x2000, 0 },
-		{ 0x1000, 0 },	  { 0x2000, UINT64_MAX }, { UINT64_MAX, 2 },
+		{ 0x1000, 0x10 }, { 0x1000, 1 },     { 0x100f, 1 },	     { 0xfff, 2 },
+		{ 0xff0, 0x100 }, { 0, UINT64_MAX }, { 0x1008, 8 },	     { 0x100f, 0x100 },
+		{ 0x2000, 0 },	  { 0x1000, 0 },     { 0x2000, UINT64_MAX }, { UINT64_MAX, 2 },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {

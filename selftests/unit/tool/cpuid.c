@@ -44,10 +44,9 @@ int ioctl(int fd, unsigned long request, ...)
 
 static void support(uint32_t function, uint32_t index, uint32_t eax, uint32_t ebx)
 {
-	supported[nr_supported++] = (struct kvm_cpuid_entry2){ .function = function,
-							       .index = index,
-							       .eax = eax,
-							       .ebx = ebx };
+	supported[nr_supported++] = (struct kvm_cpuid_entry2){
+		.function = function, .index = index, .eax = eax, .ebx = ebx
+	};
 }
 
 static const struct kvm_cpuid_entry2 *leaf(uint32_t function, uint32_t index)
@@ -69,26 +68,22 @@ FIXTURE_VARIANT(cpuid)
 	unsigned int cpus, bits; /* of an APIC ID */
 };
 
-FIXTURE_VARIANT_ADD(cpuid, of_1)
-{
+FIXTURE_VARIANT_ADD(cpuid, of_1){
 	.cpus = 1,
 	.bits = 0,
 };
 
-FIXTURE_VARIANT_ADD(cpuid, of_2)
-{
+FIXTURE_VARIANT_ADD(cpuid, of_2){
 	.cpus = 2,
 	.bits = 1,
 };
 
-FIXTURE_VARIANT_ADD(cpuid, of_3)
-{
+FIXTURE_VARIANT_ADD(cpuid, of_3){
 	.cpus = 3,
 	.bits = 2,
 };
 
-FIXTURE_VARIANT_ADD(cpuid, of_64)
-{
+FIXTURE_VARIANT_ADD(cpuid, of_64){
 	.cpus = 64,
 	.bits = 6,
 };

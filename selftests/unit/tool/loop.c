@@ -71,9 +71,7 @@ static struct probe *watch(void (*ready)(void *context, uint32_t events))
 	return loop__add(&loop, &probe->watch, EPOLLIN) ? NULL : probe;
 }
 
-FIXTURE(loop)
-{
-};
+FIXTURE(loop){};
 
 FIXTURE_SETUP(loop)
 {

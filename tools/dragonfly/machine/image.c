@@ -74,9 +74,8 @@ static int check_place(const struct file *file, const struct memory *memory, uin
 		       uint64_t size)
 {
 	if (start < LOWEST || start > MEMORY_LOW_END || size > MEMORY_LOW_END - start)
-		return complain("%s asks for memory from %" PRIu64 " MiB on that no guest has: give "
-				"a kernel for below %llu MiB",
-				file->path, start >> 20, MEMORY_LOW_END >> 20);
+		return complain("%s goes to %" PRIu64 " MiB, which no guest has: give another",
+				file->path, start >> 20);
 	if (!memory__at(memory, start, size))
 		return complain("%s needs %" PRIu64 " MiB at %" PRIu64 " MiB: give the guest more "
 				"with --mem",
