@@ -90,7 +90,8 @@ bool df_host_time(u64 *tsc, u64 *real)
 	return false;
 }
 
-static int follow(struct vm_area_struct *vma, unsigned long address, struct df_device_page *page)
+static int follow(struct vm_area_struct *vma, unsigned long address,
+		  struct df_device_page *page)
 {
 	struct follow_pfnmap_args args = { .vma = vma, .address = address };
 	int err = follow_pfnmap_start(&args);
@@ -100,7 +101,8 @@ static int follow(struct vm_area_struct *vma, unsigned long address, struct df_d
 	page->pfn = args.pfn;
 	page->writable = args.writable;
 	page->shared = vma->vm_flags & VM_SHARED;
-	page->cached = page_is_ram(args.pfn) && !(pgprot_val(args.pgprot) & (_PAGE_PWT | _PAGE_PCD));
+	page->cached = page_is_ram(args.pfn) &&
+		       !(pgprot_val(args.pgprot) & (_PAGE_PWT | _PAGE_PCD));
 	follow_pfnmap_end(&args);
 	return 0;
 }

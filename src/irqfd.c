@@ -120,20 +120,30 @@ static bool excludes(const struct df_irqfd *a, const struct df_irqfd *b)
 	return a->vm == b->vm || a->is_queue || b->is_queue;
 }
 
+static bool is_excluded(const struct df_irqfd *irqfd, const wait_queue_head_t *head)
+{
+	const wait_queue_entry_t *other;
+
+	lockdep_assert_held(&head->lock);
+	list_for_each_entry(other, &head->head, entry)
+		if (other->func == wake &&
+		    excludes(irqfd, container_of(other, struct df_irqfd, wait)))
+			return true;
+	return false;
+}
+
 /* Before all others who wait: the count is read before they see it. */
 static void wait_on(struct file *file, wait_queue_head_t *head, poll_table *table)
 {
 	struct df_irqfd *irqfd = container_of(table, struct poll, table)->irqfd;
-	wait_queue_entry_t *other;
 
-	guard(spinlock_irq)(&head->lock);
-	list_for_each_entry(other, &head->head, entry)
-		if (other->func == wake &&
-		    excludes(irqfd, container_of(other, struct df_irqfd, wait)))
-			return;
-	irqfd->wait.flags = WQ_FLAG_EXCLUSIVE | WQ_FLAG_PRIORITY;
-	__add_wait_queue(head, &irqfd->wait);
-	irqfd->head = head;
+	spin_lock_irq(&head->lock);
+	if (!is_excluded(irqfd, head)) {
+		irqfd->wait.flags = WQ_FLAG_EXCLUSIVE | WQ_FLAG_PRIORITY;
+		__add_wait_queue(head, &irqfd->wait);
+		irqfd->head = head;
+	}
+	spin_unlock_irq(&head->lock);
 }
 
 /* ---- assigned --------------------------------------------------------------------------- */

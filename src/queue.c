@@ -242,11 +242,11 @@ static long queue_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct df_queue *queue = file->private_data;
 
-	switch (cmd) {
-	case DRAGONFLY_QUEUE_SET_MSI:	return set_msi(queue, (void __user *)arg);
-	case KVM_GET_STATS_FD:		return arg ? -EINVAL : df_stats_queue(queue);
-	default:			return -ENOTTY;
-	}
+	if (cmd == DRAGONFLY_QUEUE_SET_MSI)
+		return set_msi(queue, (void __user *)arg);
+	if (cmd == KVM_GET_STATS_FD)
+		return arg ? -EINVAL : df_stats_queue(queue);
+	return -ENOTTY;
 }
 
 static const struct file_operations queue_fops = {

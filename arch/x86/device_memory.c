@@ -112,7 +112,9 @@ static u64 leaf_of(const struct df_slot *slot, const struct df_device_page *page
 	u64 leaf = PFN_PHYS(page->pfn) | type << VMX_EPT_MT_EPTE_SHIFT | VMX_EPT_IPAT_BIT |
 		   EPT_DEVICE | VMX_EPT_READABLE_MASK;
 
-	return page->writable && !(slot->flags & KVM_MEM_READONLY) ? leaf | VMX_EPT_WRITABLE_MASK : leaf;
+	if (page->writable && !(slot->flags & KVM_MEM_READONLY))
+		leaf |= VMX_EPT_WRITABLE_MASK;
+	return leaf;
 }
 
 /* In place, unless its owner has begun to take it away meanwhile. */
