@@ -18,7 +18,7 @@ USER_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Iinclude/uapi $(C
 VERSION := $(shell sed -n 's/^MODULE_VERSION("\(.*\)");/\1/p' src/main.c)
 
 .DEFAULT_GOAL := all
-.PHONY: all module faults tool selftests unit demo shell check check-long lint lint-selftest bench install clean help
+.PHONY: all module faults models tool selftests unit demo shell check check-long lint lint-selftest bench install clean help
 
 help:	## list the targets
 	@echo "Targets (KDIR=... chooses the kernel, default: the test host's 6.12):"
@@ -43,12 +43,12 @@ module:	## dragonfly.ko, in build/RELEASE/
 	@for f in $(MODULE_SOURCES); do cp -rsf $(CURDIR)/$$f $(out)/; done
 	$(MAKE) -C $(KDIR) M=$(abspath $(out)) $(KBUILD_FLAGS) modules
 
-# Faults on purpose, to try the test host with.
-faults: release = $(shell cat $(KDIR)/include/config/kernel.release)
-faults: out = $(BUILD)/faults/$(release)
-faults:
+# Faults on purpose, to try the test host with; models of devices that it has not.
+faults models: release = $(shell cat $(KDIR)/include/config/kernel.release)
+faults models: out = $(BUILD)/$@/$(release)
+faults models:
 	@mkdir -p $(out)
-	@cp -rsf $(CURDIR)/selftests/faults/* $(out)/
+	@cp -rsf $(CURDIR)/selftests/$@/* $(out)/
 	$(MAKE) -C $(KDIR) M=$(abspath $(out)) $(KBUILD_FLAGS) modules
 
 # The module's type information for BPF needs pahole; without it the kernel's
