@@ -6,14 +6,9 @@
 #ifndef DF_ARCH_H
 #define DF_ARCH_H
 
-#include <linux/types.h>
+#include "types.h"
 
 struct dentry;
-struct df_slot;
-struct df_vcpu;
-struct df_vm;
-struct kvm_enable_cap;
-struct msi_msg;
 
 /* What a handler wants next; a negative value is an errno for KVM_RUN. */
 enum { DF_TO_USER, DF_RESUME };
@@ -96,14 +91,16 @@ int df_arch_log_watch(struct df_vm *vm, const struct df_slot *slot);
  * @first: of BITS_PER_LONG pages, counted from the slot's beginning
  * @mask: which of them
  *
- * Takes effect with df_arch_log_flush().
+ * Takes effect with df_arch_flush().
  *
  * Context: As df_arch_log_start().
  * Return: those that could not be watched, for want of memory.
  */
 unsigned long df_arch_log_rearm(struct df_vm *vm, const struct df_slot *slot, u64 first,
 				unsigned long mask);
-void df_arch_log_flush(struct df_vm *vm);
+
+/** df_arch_flush() - no CPU knows a page any more as it was before. Interrupts on. */
+void df_arch_flush(struct df_vm *vm);
 
 /** df_arch_max_vcpu_id() - one more than the largest ID that a vCPU may have; df_vm.lock. */
 u32 df_arch_max_vcpu_id(const struct df_vm *vm);
@@ -181,23 +178,15 @@ long df_arch_check_extension(unsigned long capability);
 /** df_arch_enable_cap() - KVM_ENABLE_CAP of a VM; -EINVAL for what there is not. */
 int df_arch_enable_cap(struct df_vm *vm, const struct kvm_enable_cap *cap);
 
-/**
- * struct df_stat - a row of the statistics
- * @name: as user space sees it
- * @instant: a value of now, not a count since the beginning
+/*
+ * Statistics: so many rows of a vCPU, counts since the beginning; and of a VM behind the
+ * sums of those so many values of now.
  */
-struct df_stat {
-	char name[48];
-	bool instant;
-};
-
-/* Statistics of a vCPU, and those of a VM beside the sums of its vCPUs'. */
-unsigned int df_arch_vcpu_stats(void);
-void df_arch_vcpu_stat(unsigned int n, struct df_stat *stat);
-u64 df_arch_vcpu_stat_value(const struct df_vcpu *vcpu, unsigned int n);
-unsigned int df_arch_vm_stats(void);
-void df_arch_vm_stat(unsigned int n, struct df_stat *stat);
-u64 df_arch_vm_stat_value(const struct df_vm *vm, unsigned int n);
+#define DF_STAT_NAME_SIZE	KVM_STATS_NAME_SIZE
+extern const unsigned int df_arch_vcpu_stats, df_arch_vm_stats;
+void df_arch_stat_name(unsigned int n, char *name);
+u64 df_arch_vcpu_stat(const struct df_vcpu *vcpu, unsigned int n);
+u64 df_arch_vm_stat(const struct df_vm *vm, unsigned int n);
 
 /** df_arch_vcpu_ioctl() - register state and the like; the vCPU's lock held. */
 long df_arch_vcpu_ioctl(struct df_vcpu *vcpu, unsigned int cmd, unsigned long arg);

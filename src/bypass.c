@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/irqbypass.h>
-#include <linux/list.h>
 #include <linux/msi.h>
-#include <linux/string.h>
 
-#include "arch.h"
 #include "bypass.h"
 #include "host.h"
 #include "irqfd.h"

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/bitmap.h>
-#include <linux/kvm.h>
+#include <linux/compat.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "arch.h"
 #include "dirty.h"
 #include "memory.h"
 #include "vm.h"
@@ -100,15 +99,9 @@ static unsigned long take(struct df_vm *vm, struct df_slot *slot, u64 first, uns
 	return taken;
 }
 
-static int copy_log(struct df_vm *vm, const struct df_slot *slot, void __user *user)
-{
-	return copy_to_user(user, slot->dirty, log_bytes(slot)) ? -EFAULT : 0;
-}
-
 static int take_log(struct df_vm *vm, struct df_slot *slot, void __user *user)
 {
-	unsigned long *taken, any = 0;
-	int err = 0;
+	unsigned long *taken __free(kvfree) = NULL, any = 0;
 
 	taken = kvmalloc(log_bytes(slot), GFP_KERNEL_ACCOUNT);
 	if (!taken)
@@ -118,20 +111,21 @@ static int take_log(struct df_vm *vm, struct df_slot *slot, void __user *user)
 		any |= taken[i / BITS_PER_LONG];
 	}
 	if (any)
-		df_arch_log_flush(vm);
+		df_arch_flush(vm);
 	if (copy_to_user(user, taken, log_bytes(slot))) {
 		/* Nobody has seen them. */
 		for (u64 i = 0; i < slot->pages; i++)
 			if (test_bit(i, taken))
 				set_bit(i, slot->dirty);
-		err = -EFAULT;
+		return -EFAULT;
 	}
-	kvfree(taken);
-	return err;
+	return 0;
 }
 
-int df_dirty_get(struct df_vm *vm, const struct kvm_dirty_log *log)
+int df_dirty_get(struct df_vm *vm, void *arg)
 {
+	const struct kvm_dirty_log *log = arg;
+	void __user *user = in_compat_syscall() ? compat_ptr(log->padding2) : log->dirty_bitmap;
 	struct df_slot *slot;
 	int err;
 
@@ -140,14 +134,16 @@ int df_dirty_get(struct df_vm *vm, const struct kvm_dirty_log *log)
 	if (!slot)
 		return err;
 	if (vm->dirty_log & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
-		return copy_log(vm, slot, log->dirty_bitmap);
-	return take_log(vm, slot, log->dirty_bitmap);
+		return copy_to_user(user, slot->dirty, log_bytes(slot)) ? -EFAULT : 0;
+	return take_log(vm, slot, user);
 }
 
 /* The user's bitmap begins with its first page, which is one of 64. */
-int df_dirty_clear(struct df_vm *vm, const struct kvm_clear_dirty_log *log)
+int df_dirty_clear(struct df_vm *vm, void *arg)
 {
-	const unsigned long __user *user = log->dirty_bitmap;
+	const struct kvm_clear_dirty_log *log = arg;
+	const unsigned long __user *user = in_compat_syscall() ? compat_ptr(log->padding2) :
+								 log->dirty_bitmap;
 	struct df_slot *slot;
 	int err;
 
@@ -169,6 +165,6 @@ int df_dirty_clear(struct df_vm *vm, const struct kvm_clear_dirty_log *log)
 		if (!err)
 			take(vm, slot, log->first_page + i, mask);
 	}
-	df_arch_log_flush(vm);
+	df_arch_flush(vm);
 	return err;
 }

@@ -5,16 +5,10 @@
 #ifndef DF_DIRTY_H
 #define DF_DIRTY_H
 
-#include <linux/kvm.h>
-#include <linux/types.h>
+#include "types.h"
 
 /* What KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 can be given. */
 #define DF_DIRTY_LOG_MODES (KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET)
-
-struct df_slot;
-struct df_vm;
-struct kvm_clear_dirty_log;
-struct kvm_dirty_log;
 
 /** df_dirty_start() - begin to log a slot that asks for it; under the memory lock. 0 or -ENOMEM. */
 int df_dirty_start(struct df_vm *vm, struct df_slot *slot);
@@ -26,7 +20,7 @@ void df_dirty_stop(struct df_vm *vm, struct df_slot *slot);
 void df_dirty_mark(struct df_vm *vm, u64 gfn);
 
 /* KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG. May sleep. */
-int df_dirty_get(struct df_vm *vm, const struct kvm_dirty_log *log);
-int df_dirty_clear(struct df_vm *vm, const struct kvm_clear_dirty_log *log);
+int df_dirty_get(struct df_vm *vm, void *arg);
+int df_dirty_clear(struct df_vm *vm, void *arg);
 
 #endif

@@ -254,9 +254,8 @@ static unsigned int post_users;
 /* kvm_intel needs kvm: if that is not there now, the notifier hears of both. */
 static int take_handler(void (*wake)(void))
 {
-	int err;
+	int err = register_module_notifier(&module_notifier);
 
-	err = register_module_notifier(&module_notifier);
 	if (err)
 		return err;
 	if (symbol_get(kvm_init)) {
@@ -335,9 +334,8 @@ int df_host_post_end(unsigned int host_irq)
 
 int df_host_init(void)
 {
-	int err;
+	int err = register_pm_notifier(&suspend_notifier);
 
-	err = register_pm_notifier(&suspend_notifier);
 	if (err)
 		return err;
 	err = register_reboot_notifier(&shutdown_notifier);

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/bits.h>
 #include <linux/eventfd.h>
-#include <linux/kvm.h>
-#include <linux/log2.h>
 #include <linux/mm.h>
-#include <linux/overflow.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 
@@ -221,8 +217,9 @@ int df_ioeventfd_remove(struct df_irq *irq, bool mmio, const struct df_ioeventfd
 	return err;
 }
 
-int df_ioeventfd(struct df_vm *vm, const struct kvm_ioeventfd *args)
+int df_ioeventfd(struct df_vm *vm, void *arg)
 {
+	const struct kvm_ioeventfd *args = arg;
 	bool mmio = !(args->flags & KVM_IOEVENTFD_FLAG_PIO);
 	struct df_ioeventfd it = { .addr = args->addr, .len = args->len };
 	int err;

@@ -12,7 +12,6 @@
 #include "vm.h"
 
 struct eventfd_ctx;
-struct kvm_ioeventfd;
 
 /**
  * struct df_ioeventfd - the writes that signal an eventfd
@@ -44,7 +43,7 @@ struct df_ioeventfd {
  * cannot be, -EEXIST if a write could be for another one too, -ENOENT if there is
  * none to deassign.
  */
-int df_ioeventfd(struct df_vm *vm, const struct kvm_ioeventfd *args);
+int df_ioeventfd(struct df_vm *vm, void *arg);
 
 /**
  * df_ioeventfd_insert() - one more, which keeps the reference to its eventfd

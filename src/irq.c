@@ -5,15 +5,11 @@
 #include <linux/eventfd.h>
 #include <linux/msi.h>
 #include <linux/rculist.h>
-#include <linux/string.h>
 
-#include "arch.h"
 #include "bypass.h"
 #include "ioeventfd.h"
-#include "irq.h"
 #include "irqfd.h"
 #include "routing.h"
-#include "vcpu.h"
 #include "vm.h"
 
 void df_irq_init(struct df_irq *irq)

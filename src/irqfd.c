@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/eventfd.h>
 #include <linux/file.h>
-#include <linux/kvm.h>
 #include <linux/module.h>
 #include <linux/poll.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
 
-#include "arch.h"
 #include "bypass.h"
 #include "irqfd.h"
 #include "routing.h"
@@ -264,8 +262,10 @@ static int deassign(struct df_vm *vm, const struct kvm_irqfd *args)
 	return 0;
 }
 
-int df_irqfd(struct df_vm *vm, const struct kvm_irqfd *args)
+int df_irqfd(struct df_vm *vm, void *arg)
 {
+	const struct kvm_irqfd *args = arg;
+
 	if (args->flags & ~KNOWN_FLAGS)
 		return -EINVAL;
 	return args->flags & KVM_IRQFD_FLAG_DEASSIGN ? deassign(vm, args) : assign(vm, args);

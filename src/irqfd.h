@@ -14,7 +14,6 @@
 
 struct df_vm;
 struct eventfd_ctx;
-struct kvm_irqfd;
 
 /**
  * struct df_irqfd - an eventfd that raises a GSI, or is a queue's
@@ -65,7 +64,7 @@ struct df_irqfd {
  * unknown flag or without an interrupt controller in the kernel, -EBUSY for an
  * eventfd that the VM has already, or a queue.
  */
-int df_irqfd(struct df_vm *vm, const struct kvm_irqfd *args);
+int df_irqfd(struct df_vm *vm, void *arg);
 
 /**
  * df_irqfd_open() - let an eventfd raise its interrupt

@@ -8,12 +8,10 @@
 #include <linux/module.h>
 #include <linux/seq_file.h>
 
-#include "arch.h"
 #include "device.h"
 #include "host.h"
 #include "irqfd.h"
 #include "queue.h"
-#include "vcpu.h"
 #include "vm.h"
 
 #define CREATE_TRACE_POINTS
@@ -32,9 +30,8 @@ DEFINE_SHOW_ATTRIBUTE(resources);
 
 static int __init dragonfly_init(void)
 {
-	int err;
+	int err = df_host_init();
 
-	err = df_host_init();
 	if (err)
 		return err;
 	err = df_irqfd_init();
@@ -45,7 +42,7 @@ static int __init dragonfly_init(void)
 	if (err)
 		goto remove_debugfs;
 
-	err = df_device_create();
+	err = misc_register(&df_device);
 	if (err) {
 		pr_err("cannot create the device: error %d\n", err);
 		goto exit_arch;
@@ -65,7 +62,7 @@ exit_host:
 
 static void __exit dragonfly_exit(void)
 {
-	df_device_destroy();
+	misc_deregister(&df_device);
 	df_arch_exit();
 	debugfs_remove(debugfs);
 	df_irqfd_exit();

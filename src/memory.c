@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
 #include <linux/sched/mm.h>
 #include <linux/uaccess.h>
 
-#include "arch.h"
 #include "dirty.h"
 #include "memory.h"
 #include "vm.h"
@@ -79,8 +77,9 @@ static bool is_taken(struct df_vm *vm, const struct df_slot *slot, u64 gfn, u64 
 	       df_arch_memory_reserved(vm, gfn, pages);
 }
 
-int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *region)
+int df_memory_set(struct df_vm *vm, void *arg)
 {
+	const struct kvm_userspace_memory_region2 *region = arg;
 	struct df_slot new = {
 		.gfn = region->guest_phys_addr >> PAGE_SHIFT,
 		.pages = region->memory_size >> PAGE_SHIFT,
@@ -88,9 +87,8 @@ int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *r
 		.flags = region->flags,
 	};
 	struct df_slot *slot;
-	int err;
+	int err = slots_check(region, df_arch_max_gfn());
 
-	err = slots_check(region, df_arch_max_gfn());
 	if (err)
 		return err;
 	if (!is_user_memory(region))

@@ -5,11 +5,9 @@
 #ifndef DF_MEMORY_H
 #define DF_MEMORY_H
 
-#include <linux/types.h>
-
 #include "slots.h"
+#include "types.h"
 
-struct df_vm;
 struct page;
 
 /**
@@ -21,7 +19,7 @@ struct page;
  * Return: 0; -EINVAL for a region that is not aligned, wraps, is absurd, is not
  * user memory or has unknown flags; -EEXIST for one that overlaps another; -ENOMEM.
  */
-int df_memory_set(struct df_vm *vm, const struct kvm_userspace_memory_region2 *region);
+int df_memory_set(struct df_vm *vm, void *region);
 
 /**
  * df_memory_add_doorbell() - one more slot, a queue's own

@@ -7,15 +7,12 @@
 #include <linux/dragonfly.h>
 #include <linux/eventfd.h>
 #include <linux/fs.h>
-#include <linux/kvm.h>
-#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/xarray.h>
 
-#include "arch.h"
 #include "host.h"
 #include "ioeventfd.h"
 #include "irqfd.h"
@@ -67,14 +64,9 @@ void df_queue_put(struct df_queue *queue)
 
 /* ---- statistics -------------------------------------------------------------------- */
 
-static const char * const names[DF_QUEUE_STATS] = { "kicks", "interrupts" };
+const char * const df_queue_stats[DF_QUEUE_STATS] = { "kicks", "interrupts" };
 
-void df_queue_stat(unsigned int n, struct df_stat *stat)
-{
-	strscpy(stat->name, names[n]);
-}
-
-u64 df_queue_stat_value(const struct df_queue *queue, unsigned int n)
+u64 df_queue_stat(const struct df_queue *queue, unsigned int n)
 {
 	return n ? READ_ONCE(queue->call.interrupts) : atomic64_read(&queue->kicks);
 }
@@ -245,7 +237,7 @@ static long queue_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (cmd == DRAGONFLY_QUEUE_SET_MSI)
 		return set_msi(queue, (void __user *)arg);
 	if (cmd == KVM_GET_STATS_FD)
-		return arg ? -EINVAL : df_stats_queue(queue);
+		return arg ? -EINVAL : df_stats_open(queue->vm, NULL, queue);
 	return -ENOTTY;
 }
 
@@ -257,8 +249,9 @@ static const struct file_operations queue_fops = {
 	.llseek		= noop_llseek,
 };
 
-int df_queue_assign(struct df_vm *vm, const struct dragonfly_queue *args)
+int df_queue_assign(struct df_vm *vm, void *arg)
 {
+	const struct dragonfly_queue *args = arg;
 	struct df_queue *queue;
 	int err;
 

@@ -6,12 +6,10 @@
 #define DF_QUEUE_H
 
 #include <linux/atomic.h>
-#include <linux/types.h>
+
+#include "types.h"
 
 struct df_queue;
-struct df_stat;
-struct df_vm;
-struct dragonfly_queue;
 
 #define DF_MAX_QUEUES	1024
 #define DF_QUEUE_STATS	2
@@ -25,15 +23,15 @@ extern atomic_t df_queues;
  * Context: Process context of the VM's creator, may sleep.
  * Return: a file descriptor that is the queue, or a negative errno.
  */
-int df_queue_assign(struct df_vm *vm, const struct dragonfly_queue *args);
+int df_queue_assign(struct df_vm *vm, void *arg);
 
 /** df_queue_get() - it stays, for its statistics, also when it is released. */
 void df_queue_get(struct df_queue *queue);
 void df_queue_put(struct df_queue *queue);
 
 /* Its statistics, and what its kicks are known by. */
-void df_queue_stat(unsigned int n, struct df_stat *stat);
-u64 df_queue_stat_value(const struct df_queue *queue, unsigned int n);
+extern const char * const df_queue_stats[DF_QUEUE_STATS];
+u64 df_queue_stat(const struct df_queue *queue, unsigned int n);
 u64 df_queue_gpa(const struct df_queue *queue);
 
 #endif

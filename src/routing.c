@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/msi.h>
 #include <linux/nospec.h>
-#include <linux/overflow.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 
-#include "arch.h"
 #include "routing.h"
 #include "vm.h"
 
@@ -109,8 +106,9 @@ int df_routing_deliver(struct df_vm *vm, u32 gsi)
 	return msi ? df_arch_msi(vm, msi) : -1;
 }
 
-int df_routing_signal_msi(struct df_vm *vm, const struct kvm_msi *msi)
+int df_routing_signal_msi(struct df_vm *vm, void *arg)
 {
+	const struct kvm_msi *msi = arg;
 	const struct msi_msg message = {
 		.address_lo = msi->address_lo,
 		.address_hi = msi->address_hi,
@@ -123,8 +121,10 @@ int df_routing_signal_msi(struct df_vm *vm, const struct kvm_msi *msi)
 	return df_arch_msi(vm, &message);
 }
 
-int df_routing_line(struct df_vm *vm, struct kvm_irq_level *line)
+int df_routing_line(struct df_vm *vm, void *arg)
 {
+	struct kvm_irq_level *line = arg;
+
 	if (!df_arch_has_irqchip(vm))
 		return -ENXIO;
 	line->status = line->level ? df_routing_deliver(vm, line->irq) : -1;

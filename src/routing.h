@@ -9,9 +9,7 @@
 
 struct df_routes;
 struct df_vm;
-struct kvm_irq_level;
 struct kvm_irq_routing_entry;
-struct kvm_msi;
 struct msi_msg;
 
 /* KVM's KVM_MAX_IRQ_ROUTES; GSIs are numbered from 0. */
@@ -55,7 +53,7 @@ int df_routing_deliver(struct df_vm *vm, u32 gsi);
  *
  * Return: as df_arch_msi(), or -EINVAL.
  */
-int df_routing_signal_msi(struct df_vm *vm, const struct kvm_msi *msi);
+int df_routing_signal_msi(struct df_vm *vm, void *arg);
 
 /**
  * df_routing_line() - KVM_IRQ_LINE; its status is filled in
@@ -65,6 +63,6 @@ int df_routing_signal_msi(struct df_vm *vm, const struct kvm_msi *msi);
  *
  * Return: 0, or -ENXIO without an interrupt controller in the kernel.
  */
-int df_routing_line(struct df_vm *vm, struct kvm_irq_level *line);
+int df_routing_line(struct df_vm *vm, void *arg);
 
 #endif

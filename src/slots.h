@@ -26,8 +26,7 @@ struct kvm_userspace_memory_region2;
  * @doorbell: of a queue: the one page (its frame number) that this can be; else 0
  */
 struct df_slot {
-	u64 gfn;
-	u64 pages;
+	u64 gfn, pages;
 	unsigned long hva;
 	u32 flags;
 	unsigned long *dirty;

@@ -5,15 +5,18 @@
 #ifndef DF_STATS_H
 #define DF_STATS_H
 
+#include "types.h"
+
 struct df_queue;
-struct df_vcpu;
-struct df_vm;
 
-/* KVM_GET_STATS_FD: a file descriptor that holds its VM, or a negative errno. May sleep. */
-int df_stats_vm(struct df_vm *vm);
-int df_stats_vcpu(struct df_vcpu *vcpu);
-
-/* Of a queue; holds it, but not what it has of its VM. */
-int df_stats_queue(struct df_queue *queue);
+/**
+ * df_stats_open() - KVM_GET_STATS_FD
+ * @vm: the VM; held, but for a queue's
+ * @vcpu: one of its vCPUs, or NULL
+ * @queue: one of its queues, or NULL; held, but not what it has of its VM
+ *
+ * Context: May sleep. Return: a file descriptor, or a negative errno.
+ */
+int df_stats_open(struct df_vm *vm, struct df_vcpu *vcpu, struct df_queue *queue);
 
 #endif

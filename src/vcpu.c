@@ -12,9 +12,7 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
-#include "arch.h"
 #include "stats.h"
-#include "vcpu.h"
 #include "vm.h"
 
 atomic_t df_vcpus = ATOMIC_INIT(0);
@@ -82,7 +80,7 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	}
 	switch (cmd) {
 	case KVM_GET_STATS_FD:
-		ret = arg ? -EINVAL : df_stats_vcpu(vcpu);
+		ret = arg ? -EINVAL : df_stats_open(vcpu->vm, vcpu, NULL);
 		break;
 	case KVM_SET_SIGNAL_MASK:
 		ret = set_signal_mask(vcpu, (void __user *)arg);

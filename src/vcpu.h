@@ -3,13 +3,10 @@
 #define DF_VCPU_H
 
 #include <linux/atomic.h>
-#include <linux/kvm.h>
 #include <linux/mutex.h>
 #include <linux/signal_types.h>
 
 #include "types.h"
-
-struct df_vm;
 
 /* The shared page, and behind it the data of port I/O, as in KVM. */
 #define DF_RUN_SIZE		(2 * PAGE_SIZE)

@@ -9,14 +9,13 @@
 #include <linux/rwsem.h>
 #include <linux/xarray.h>
 
+#include "arch.h"
 #include "irq.h"
 #include "types.h"
+#include "vcpu.h"
 
 #define DF_MAX_VCPUS	64
 #define DF_MAX_VCPU_ID	4096	/* one more than the largest */
-
-struct df_slot;
-struct df_vcpu;
 
 /**
  * struct df_vm - a virtual machine
@@ -78,5 +77,10 @@ static inline struct df_vcpu *df_vm_vcpu(const struct df_vm *vm, unsigned int n)
 	/* Pairs with df_vcpu_create(): what is found is initialized. */
 	return smp_load_acquire(&vm->vcpus[n]);
 }
+
+/* Those that there are by now. */
+#define for_each_df_vcpu(n, vcpu, vm)						\
+	for (unsigned int n = 0;						\
+	     n < DF_MAX_VCPUS && ((vcpu) = df_vm_vcpu(vm, n)); n++)
 
 #endif

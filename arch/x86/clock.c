@@ -90,9 +90,8 @@ void clock_vm_init(struct df_vm *vm)
 static int publish(struct df_vm *vm, u64 gpa, const void *data, size_t size)
 {
 	u32 version;
-	int err;
+	int err = df_memory_access(vm, gpa, &version, sizeof(version), false);
 
-	err = df_memory_access(vm, gpa, &version, sizeof(version), false);
 	if (err)
 		return err;
 	version = (version + 1) | 1;
@@ -181,8 +180,9 @@ int clock_pair(struct df_vcpu *vcpu, u64 gpa)
 
 /* ---- for user space ----------------------------------------------------------------- */
 
-void clock_get(struct df_vm *vm, struct kvm_clock_data *data)
+int clock_get(struct df_vm *vm, void *arg)
 {
+	struct kvm_clock_data *data = arg;
 	u64 tsc, real;
 
 	*data = (struct kvm_clock_data){};
@@ -194,10 +194,12 @@ void clock_get(struct df_vm *vm, struct kvm_clock_data *data)
 		data->host_tsc = tsc;
 	}
 	data->clock = read_clock(vm, tsc);
+	return 0;
 }
 
-int clock_set(struct df_vm *vm, const struct kvm_clock_data *data)
+int clock_set(struct df_vm *vm, void *arg)
 {
+	const struct kvm_clock_data *data = arg;
 	u64 tsc, real, ns = data->clock;
 
 	if (data->flags & ~CLOCK_FLAGS)

@@ -9,12 +9,7 @@
 #ifndef DF_CLOCK_H
 #define DF_CLOCK_H
 
-#include <linux/kvm.h>
-#include <linux/types.h>
-
-struct df_vcpu;
-struct df_vcpu_arch;
-struct df_vm;
+#include "types.h"
 
 #define CLOCK_FLAGS	(KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC)
 
@@ -45,11 +40,9 @@ void clock_set_wall_clock(struct df_vm *vm, u64 gpa);
 /** clock_pair() - KVM_HC_CLOCK_PAIRING; may sleep. 0 or KVM's negative errno. */
 int clock_pair(struct df_vcpu *vcpu, u64 gpa);
 
-/** clock_get() - KVM_GET_CLOCK, for a VM. */
-void clock_get(struct df_vm *vm, struct kvm_clock_data *data);
-
-/** clock_set() - KVM_SET_CLOCK. May sleep. 0, or -EINVAL for a flag that there is not. */
-int clock_set(struct df_vm *vm, const struct kvm_clock_data *data);
+/* KVM_GET_CLOCK and KVM_SET_CLOCK. */
+int clock_get(struct df_vm *vm, void *arg);
+int clock_set(struct df_vm *vm, void *arg);
 
 /** clock_stopped() - KVM_KVMCLOCK_CTRL. 0, or -EINVAL if the guest has no such clock. */
 int clock_stopped(struct df_vcpu *vcpu);

@@ -118,19 +118,10 @@ static struct kvm_cpuid_entry2 *find_pv(const struct df_vcpu_arch *arch)
 	for (u32 leaf = KVM_CPUID_SIGNATURE; leaf < PV_LEAVES_END; leaf += PV_LEAVES_STEP) {
 		const struct kvm_cpuid_entry2 *e = cpuid_find(arch, leaf, 0);
 
-		if (!e || e->ebx != signature[0] || e->ecx != signature[1] ||
-		    e->edx != signature[2])
-			continue;
-		return (struct kvm_cpuid_entry2 *)cpuid_find(arch, leaf + 1, 0);
+		if (e && !memcmp(&e->ebx, signature, sizeof(signature)))
+			return (struct kvm_cpuid_entry2 *)cpuid_find(arch, leaf + 1, 0);
 	}
 	return NULL;
-}
-
-static u32 pv_features(const struct df_vcpu_arch *arch)
-{
-	const struct kvm_cpuid_entry2 *e = find_pv(arch);
-
-	return e ? e->eax : 0;
 }
 
 /* A guest whose HLT does not exit cannot be kicked out of it. */
@@ -145,8 +136,10 @@ static void mask_pv(struct df_vcpu_arch *arch)
 
 void cpuid_pv_enforce(struct df_vcpu_arch *arch, bool enforce)
 {
+	const struct kvm_cpuid_entry2 *e = find_pv(arch);
+
 	arch->pv_enforced = enforce;
-	arch->pv_features = enforce ? pv_features(arch) : ~0U;
+	arch->pv_features = !enforce ? ~0U : e ? e->eax : 0;
 }
 
 /* What follows the registers, whatever user space says; the VMCS current. */
@@ -276,13 +269,13 @@ static bool is_same(const struct df_vcpu_arch *arch, const struct kvm_cpuid_entr
 /* A vCPU that has run keeps what it has. */
 static int keep(struct df_vcpu_arch *arch, const struct kvm_cpuid_entry2 *entries, u32 n)
 {
-	int err = run_vmcs_begin(arch);
+	bool same;
 
-	if (err)
-		return err;
-	err = is_same(arch, entries, n) ? 0 : -EINVAL;
+	if (run_vmcs_begin(arch))
+		return -EIO;
+	same = is_same(arch, entries, n);
 	run_vmcs_end();
-	return err;
+	return same ? 0 : -EINVAL;
 }
 
 int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)

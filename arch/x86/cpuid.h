@@ -2,14 +2,9 @@
 #ifndef DF_CPUID_H
 #define DF_CPUID_H
 
-#include <linux/bits.h>
-#include <linux/types.h>
 #include <asm/processor.h>
 
 #include "types.h"
-
-struct df_vcpu;
-struct kvm_cpuid2;
 
 /**
  * cpuid_handle() - CPUID with the leaf in RAX and the subleaf in RCX

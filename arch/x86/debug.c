@@ -1,18 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/kvm.h>
-#include <asm/debugreg.h>
-#include <asm/trapnr.h>
-
-#include "apic/lapic.h"
-#include "apic/posted.h"
-#include "arch.h"
-#include "debug.h"
-#include "events.h"
-#include "run.h"
-#include "state.h"
-#include "vcpu.h"
-#include "vmx/operation.h"
-#include "vmx/vmcs.h"
+#include "x86.h"
 
 #define DR6_ACTIVE_LOW	0xffff0ff0ULL	/* bits that read as 1, or are 0 when they mean something */
 #define DR6_BD		BIT(13)
@@ -20,16 +7,6 @@
 #define DR7_FIXED	BIT(10)
 #define DR7_GD		BIT(13)
 #define DR7_VOLATILE	0xffff2bffULL
-
-#define GUEST_DEBUG_FLAGS (KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |		\
-			   KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP |		\
-			   KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |		\
-			   KVM_GUESTDBG_BLOCKIRQ)
-
-u32 debug_guest_debug_flags(void)
-{
-	return GUEST_DEBUG_FLAGS;
-}
 
 void debug_reset(struct df_vcpu_arch *arch)
 {
@@ -60,16 +37,14 @@ void debug_hide(struct df_vcpu_arch *arch)
 		arch->rflags &= ~(u64)X86_EFLAGS_TF;
 }
 
-static int debug_exit(struct df_vcpu *vcpu, u8 vector, u64 cause)
+int debug_exit(struct df_vcpu *vcpu, u8 vector, u64 cause)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	struct kvm_debug_exit_arch *info = &vcpu->run->debug.arch;
 	u64 cs_base;
-	int err;
 
-	err = run_vmcs_begin(arch);
-	if (err)
-		return err;
+	if (run_vmcs_begin(arch))
+		return -EIO;
 	cs_base = vmcs_read(GUEST_CS_BASE);
 	run_vmcs_end();
 	*info = (struct kvm_debug_exit_arch){
@@ -99,10 +74,8 @@ void debug_step(struct df_vcpu_arch *arch)
 /* Between STI or MOV SS and the next instruction the CPU enters with TF only so. */
 static int keep_step(struct df_vcpu_arch *arch)
 {
-	int err = run_vmcs_begin(arch);
-
-	if (err)
-		return err;
+	if (run_vmcs_begin(arch))
+		return -EIO;
 	if (vmcs_read(GUEST_INTERRUPTIBILITY_INFO) &
 	    (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS))
 		vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS,
@@ -130,22 +103,14 @@ int debug_handle_db(struct df_vcpu *vcpu)
 	return raise_db(arch, cause);
 }
 
-int debug_handle_bp(struct df_vcpu *vcpu)
-{
-	return debug_exit(vcpu, X86_TRAP_BP, 0);
-}
-
 static u64 get_dr(const struct df_vcpu_arch *arch, int dr)
 {
 	switch (dr) {
 	case 4:
-	case 6:
-		return arch->dr6;
+	case 6:		return arch->dr6;
 	case 5:
-	case 7:
-		return arch->dr7;
-	default:
-		return arch->db[dr];
+	case 7:		return arch->dr7;
+	default:	return arch->db[dr];
 	}
 }
 
@@ -175,11 +140,9 @@ int debug_handle_mov(struct df_vcpu *vcpu)
 	int dr = q & 7, gpr = q >> 8 & 15;
 	bool read = q & BIT(4);
 	struct df_mode mode;
-	int err;
 
-	err = state_mode(vcpu, &mode);
-	if (err)
-		return err;
+	if (state_mode(vcpu, &mode))
+		return -EIO;
 	if ((dr == 4 || dr == 5) && mode.paging.cr4 & X86_CR4_DE)
 		return events_exception(arch, X86_TRAP_UD);
 	if (mode.cpl)
@@ -201,14 +164,21 @@ int debug_handle_mov(struct df_vcpu *vcpu)
 	return DF_RESUME;
 }
 
-void debug_get(const struct df_vcpu_arch *arch, struct kvm_debugregs *regs)
+int debug_get(struct df_vcpu *vcpu, void *arg)
 {
+	const struct df_vcpu_arch *arch = &vcpu->arch;
+	struct kvm_debugregs *regs = arg;
+
 	*regs = (struct kvm_debugregs){ .dr6 = arch->dr6, .dr7 = arch->dr7 };
 	memcpy(regs->db, arch->db, sizeof(regs->db));
+	return 0;
 }
 
-int debug_set(struct df_vcpu_arch *arch, const struct kvm_debugregs *regs)
+int debug_set(struct df_vcpu *vcpu, void *arg)
 {
+	const struct kvm_debugregs *regs = arg;
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
 	if (regs->flags || regs->dr6 >> 32 || regs->dr7 >> 32)
 		return -EINVAL;
 	memcpy(arch->db, regs->db, sizeof(arch->db));
@@ -217,12 +187,12 @@ int debug_set(struct df_vcpu_arch *arch, const struct kvm_debugregs *regs)
 	return 0;
 }
 
-int debug_set_guest_debug(struct df_vcpu *vcpu, const struct kvm_guest_debug *debug)
+int debug_set_guest_debug(struct df_vcpu *vcpu, void *arg)
 {
+	const struct kvm_guest_debug *debug = arg;
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	int err;
 
-	if (debug->control & ~(u32)GUEST_DEBUG_FLAGS)
+	if (debug->control & ~(u32)DEBUG_GUEST_FLAGS)
 		return -EINVAL;
 	if (debug->control & (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)) {
 		if (arch->inject_info)
@@ -237,12 +207,12 @@ int debug_set_guest_debug(struct df_vcpu *vcpu, const struct kvm_guest_debug *de
 	arch->debug.arch.debugreg[7] = (arch->debug.arch.debugreg[7] & DR7_VOLATILE) | DR7_FIXED;
 	arch->dirty |= DF_DIRTY_RFLAGS | DF_DIRTY_DR7 | DF_DIRTY_APIC;
 
-	err = run_vmcs_begin(arch);
-	if (err)
-		return err;
+	if (run_vmcs_begin(arch))
+		return -EIO;
 	vmcs_set_exceptions(arch->debug.control & KVM_GUESTDBG_USE_SW_BP ? BIT(X86_TRAP_BP) : 0);
 	if (lapic_is_here(arch))
-		posted_use(!debug_blocks_interrupts(arch));
+		vmcs_set(PIN_BASED_VM_EXEC_CONTROL, PIN_BASED_POSTED_INTR,
+			 !debug_blocks_interrupts(arch));
 	run_vmcs_end();
 	return 0;
 }

@@ -8,11 +8,13 @@
 #ifndef DF_DEBUG_H
 #define DF_DEBUG_H
 
-#include <linux/kvm.h>
-
 #include "types.h"
 
-struct kvm_debugregs;
+/* What KVM_SET_GUEST_DEBUG takes; KVM_CAP_SET_GUEST_DEBUG2. */
+#define DEBUG_GUEST_FLAGS (KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |		\
+			   KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP |		\
+			   KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |		\
+			   KVM_GUESTDBG_BLOCKIRQ)
 
 /* A breakpoint's two enable bits, of all four. */
 #define DR7_ANY_ON	0xffULL
@@ -59,15 +61,12 @@ int debug_handle_mov(struct df_vcpu *vcpu);
 /** debug_handle_db() - #DB: user space's, or the guest's after all. */
 int debug_handle_db(struct df_vcpu *vcpu);
 
-/** debug_handle_bp() - #BP, which exits only while user space has breakpoints. */
-int debug_handle_bp(struct df_vcpu *vcpu);
+/** debug_exit() - tell user space, as of #BP, which exits only while it has breakpoints. */
+int debug_exit(struct df_vcpu *vcpu, u8 vector, u64 cause);
 
 /* The ioctls; the vCPU's lock held. */
-void debug_get(const struct df_vcpu_arch *arch, struct kvm_debugregs *regs);
-int debug_set(struct df_vcpu_arch *arch, const struct kvm_debugregs *regs);
-int debug_set_guest_debug(struct df_vcpu *vcpu, const struct kvm_guest_debug *debug);
-
-/** debug_guest_debug_flags() - what KVM_SET_GUEST_DEBUG takes; KVM_CAP_SET_GUEST_DEBUG2. */
-u32 debug_guest_debug_flags(void);
+int debug_get(struct df_vcpu *vcpu, void *arg);
+int debug_set(struct df_vcpu *vcpu, void *arg);
+int debug_set_guest_debug(struct df_vcpu *vcpu, void *arg);
 
 #endif

@@ -3,17 +3,9 @@
  * Device memory in a slot: pages that are no memory of the kernel's, and so
  * cannot be pinned.  Their owner may take them away; an MMU notifier tells.
  */
-#include <linux/mm.h>
 #include <linux/mmu_notifier.h>
-#include <linux/slab.h>
-#include <asm/vmx.h>
 
-#include "ept.h"
-#include "host.h"
-#include "mapping.h"
-#include "memory.h"
-#include "vm.h"
-#include "vmx/operation.h"
+#include "x86.h"
 
 /**
  * struct df_device_memory - of a slot that has device memory
@@ -64,7 +56,7 @@ static bool invalidate(struct mmu_interval_notifier *notifier,
 			  d->gfn + ((last - base) >> PAGE_SHIFT) + 1);
 	}
 	if (any)
-		mapping_flush(d->vm);
+		df_arch_flush(d->vm);
 	return true;
 }
 

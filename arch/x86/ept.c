@@ -104,8 +104,7 @@ int ept_map(struct df_ept *ept, u64 gfn, int level, u64 leaf)
 	return 0;
 }
 
-/* The leaf, or NULL and the level at which there is nothing. */
-static u64 *find_leaf(struct df_ept *ept, u64 gfn, int *level)
+u64 *ept_lookup(struct df_ept *ept, u64 gfn, int *level)
 {
 	u64 *table = ept->root;
 
@@ -121,15 +120,10 @@ static u64 *find_leaf(struct df_ept *ept, u64 gfn, int *level)
 	}
 }
 
-u64 *ept_lookup(struct df_ept *ept, u64 gfn, int *level)
-{
-	return find_leaf(ept, gfn, level);
-}
-
 u64 *ept_next(struct df_ept *ept, u64 *gfn, u64 end, int *level)
 {
 	while (*gfn < end) {
-		u64 *entry = find_leaf(ept, *gfn, level);
+		u64 *entry = ept_lookup(ept, *gfn, level);
 
 		if (entry)
 			return entry;

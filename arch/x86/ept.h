@@ -43,8 +43,7 @@ struct df_ept {
 	spinlock_t device_lock;
 	u64 *root;
 	u64 tables;
-	u64 leaves[3];
-	u64 devices;
+	u64 leaves[3], devices;
 };
 
 /** ept_init() - empty tables. 0 or -ENOMEM. */
@@ -80,7 +79,7 @@ int ept_map(struct df_ept *ept, u64 gfn, int level, u64 leaf);
  */
 int ept_entry(struct df_ept *ept, u64 gfn, int level, u64 **entry);
 
-/** ept_lookup() - the leaf that covers a page, and its level; NULL if there is none. */
+/** ept_lookup() - the leaf that covers a page; or NULL, and the level at which there is none. */
 u64 *ept_lookup(struct df_ept *ept, u64 gfn, int *level);
 
 /**

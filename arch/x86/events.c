@@ -1,15 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/kvm.h>
-#include <asm/trapnr.h>
-#include <asm/vmx.h>
-
-#include "apic/lapic.h"
-#include "arch.h"
-#include "events.h"
-#include "run.h"
-#include "vcpu.h"
-#include "vm.h"
-#include "vmx/operation.h"
+#include "x86.h"
 
 #define INTR_TYPE_SHIFT		8
 #define SHADOW_MASK		(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS)
@@ -218,15 +208,14 @@ static void get_injected(const struct df_vcpu_arch *arch, struct kvm_vcpu_events
 	}
 }
 
-int events_get(struct df_vcpu *vcpu, struct kvm_vcpu_events *events)
+int events_get(struct df_vcpu *vcpu, void *arg)
 {
+	struct kvm_vcpu_events *events = arg;
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	u32 blocked;
-	int err;
 
-	err = run_vmcs_begin(arch);
-	if (err)
-		return err;
+	if (run_vmcs_begin(arch))
+		return -EIO;
 	run_write_dirty(arch);
 	blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
 	run_vmcs_end();
@@ -281,17 +270,16 @@ static void set_injected(struct df_vcpu_arch *arch, const struct kvm_vcpu_events
 	}
 }
 
-int events_set(struct df_vcpu *vcpu, const struct kvm_vcpu_events *e)
+int events_set(struct df_vcpu *vcpu, void *arg)
 {
+	const struct kvm_vcpu_events *e = arg;
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	u32 blocked;
-	int err;
 
 	if (!events_valid(e))
 		return -EINVAL;
-	err = run_vmcs_begin(arch);
-	if (err)
-		return err;
+	if (run_vmcs_begin(arch))
+		return -EIO;
 	run_write_dirty(arch);
 	blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & ~(u64)GUEST_INTR_STATE_NMI;
 	if (e->nmi.masked)

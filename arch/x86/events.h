@@ -6,11 +6,7 @@
 #ifndef DF_EVENTS_H
 #define DF_EVENTS_H
 
-#include <linux/types.h>
-
-struct df_vcpu;
-struct df_vcpu_arch;
-struct kvm_vcpu_events;
+#include "types.h"
 
 /** events_exception() - raise an exception without an error code. DF_RESUME. */
 int events_exception(struct df_vcpu_arch *arch, u8 vector);
@@ -54,7 +50,7 @@ int events_handle_window(struct df_vcpu *vcpu);
 void events_reset(struct df_vcpu_arch *arch);
 
 /* KVM_GET_VCPU_EVENTS and KVM_SET_VCPU_EVENTS; the vCPU's lock held. */
-int events_get(struct df_vcpu *vcpu, struct kvm_vcpu_events *events);
-int events_set(struct df_vcpu *vcpu, const struct kvm_vcpu_events *events);
+int events_get(struct df_vcpu *vcpu, void *arg);
+int events_set(struct df_vcpu *vcpu, void *arg);
 
 #endif

@@ -3,36 +3,10 @@
  * What each exit means. What is not here stops the VM that caused it.
  */
 #include <linux/eventfd.h>
-#include <linux/kvm.h>
-#include <linux/rcupdate.h>
-#include <linux/sched.h>
 #include <asm/cpu.h>
-#include <asm/trapnr.h>
-#include <asm/vmx.h>
 
-#include "apic/delivery.h"
-#include "apic/lapic.h"
-#include "apic/mode.h"
-#include "apic/timer.h"
-#include "arch.h"
-#include "cpuid.h"
-#include "debug.h"
-#include "emulate/access.h"
-#include "events.h"
-#include "fpu.h"
-#include "halt.h"
-#include "host.h"
-#include "hypercall.h"
-#include "ioeventfd.h"
-#include "mapping.h"
-#include "msr.h"
-#include "run.h"
-#include "state.h"
 #include "trace.h"
-#include "vcpu.h"
-#include "vm.h"
-#include "vmx/operation.h"
-#include "vmx/vmcs.h"
+#include "x86.h"
 
 #define INTR_TYPE_VECTOR	(INTR_INFO_INTR_TYPE_MASK | INTR_INFO_VECTOR_MASK)
 
@@ -68,13 +42,9 @@ static int unexpected(struct df_vcpu *vcpu)
 
 static noinline int exception(void)
 {
-	switch (vmcs_read(VM_EXIT_INTR_INFO) & INTR_TYPE_VECTOR) {
-	case NMI:
-	case EXCEPTION(X86_TRAP_MC):
-		return DF_TO_HOST;
-	default:
-		return DF_TO_MIDDLE;
-	}
+	u32 info = vmcs_read(VM_EXIT_INTR_INFO) & INTR_TYPE_VECTOR;
+
+	return info == NMI || info == EXCEPTION(X86_TRAP_MC) ? DF_TO_HOST : DF_TO_MIDDLE;
 }
 
 /* Memory is coherent: INVD would lose the host's, and WBINVD has nothing to do. */
@@ -262,14 +232,10 @@ static void host_exception(void)
 
 void exit_handle_host(struct df_vcpu *vcpu)
 {
-	switch (vcpu->arch.exit.reason) {
-	case EXIT_REASON_EXTERNAL_INTERRUPT:
+	if (vcpu->arch.exit.reason == EXIT_REASON_EXTERNAL_INTERRUPT)
 		host_interrupt(&vcpu->arch);
-		break;
-	case EXIT_REASON_EXCEPTION_NMI:
+	else if (vcpu->arch.exit.reason == EXIT_REASON_EXCEPTION_NMI)
 		host_exception();
-		break;
-	}
 }
 
 void exit_wake(struct df_vcpu *vcpu)
@@ -364,9 +330,8 @@ static int handle_cr(struct df_vcpu *vcpu)
 	if (type != 0 || (cr != 0 && cr != 4))
 		return unexpected(vcpu);
 
-	err = run_vmcs_begin(arch);
-	if (err)
-		return err;
+	if (run_vmcs_begin(arch))
+		return -EIO;
 	value = vmcs_read(GUEST_CS_AR_BYTES) & VMX_AR_L_MASK ? *gpr : (u32)*gpr;
 	fine = may_write_cr(arch, cr, value);
 	if (fine)
@@ -450,12 +415,6 @@ static int handle_apic_write(struct df_vcpu *vcpu)
 	return DF_RESUME;
 }
 
-static int handle_eoi(struct df_vcpu *vcpu)
-{
-	delivery_end(vcpu, vcpu->arch.exit.qualification);
-	return DF_RESUME;
-}
-
 /* ---- the rest -------------------------------------------------------------------------- */
 
 /* The guest's if it asks for alignment checks; else the host's for a split lock. */
@@ -463,11 +422,9 @@ static int handle_ac(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	struct df_mode mode;
-	int err;
 
-	err = state_mode(vcpu, &mode);
-	if (err)
-		return err;
+	if (state_mode(vcpu, &mode))
+		return -EIO;
 	if (!boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT) ||
 	    (mode.cpl == 3 && mode.paging.cr0 & X86_CR0_AM && mode.paging.ac))
 		return events_exception_error(arch, X86_TRAP_AC, arch->exit.intr_error);
@@ -484,14 +441,10 @@ static int handle_exception(struct df_vcpu *vcpu)
 
 	switch (arch->exit.intr_info & INTR_TYPE_VECTOR) {
 	case EXCEPTION(X86_TRAP_DB):
-	case INT1:
-		return debug_handle_db(vcpu);
-	case SOFT_EXCEPTION(X86_TRAP_BP):
-		return debug_handle_bp(vcpu);
-	case EXCEPTION(X86_TRAP_AC):
-		return handle_ac(vcpu);
-	default:
-		return unexpected(vcpu);
+	case INT1:				return debug_handle_db(vcpu);
+	case SOFT_EXCEPTION(X86_TRAP_BP):	return debug_exit(vcpu, X86_TRAP_BP, 0);
+	case EXCEPTION(X86_TRAP_AC):		return handle_ac(vcpu);
+	default:				return unexpected(vcpu);
 	}
 }
 
@@ -510,13 +463,6 @@ static int handle_hlt(struct df_vcpu *vcpu)
 	return DF_RESUME;
 }
 
-/* A long spin: whoever holds the lock may be waiting for this core. */
-static int handle_pause(struct df_vcpu *vcpu)
-{
-	schedule();
-	return skip(vcpu);
-}
-
 int exit_handle(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
@@ -530,7 +476,9 @@ int exit_handle(struct df_vcpu *vcpu)
 	case EXIT_REASON_VMCALL:		return hypercall_handle(vcpu);
 	case EXIT_REASON_APIC_ACCESS:		return handle_apic_access(vcpu);
 	case EXIT_REASON_APIC_WRITE:		return handle_apic_write(vcpu);
-	case EXIT_REASON_EOI_INDUCED:		return handle_eoi(vcpu);
+	case EXIT_REASON_EOI_INDUCED:
+		delivery_end(vcpu, arch->exit.qualification);
+		return DF_RESUME;
 	case EXIT_REASON_INTERRUPT_WINDOW:	return events_handle_window(vcpu);
 	case EXIT_REASON_DR_ACCESS:		return debug_handle_mov(vcpu);
 	case EXIT_REASON_MSR_READ:		return msr_handle(vcpu, false);
@@ -538,19 +486,14 @@ int exit_handle(struct df_vcpu *vcpu)
 	case EXIT_REASON_XSETBV:		return fpu_handle_xsetbv(vcpu);
 	case EXIT_REASON_TRIPLE_FAULT:		return exit_to_user(vcpu, KVM_EXIT_SHUTDOWN);
 	case EXIT_REASON_PML_FULL:		return DF_RESUME;	/* flushed on the way out */
-	case EXIT_REASON_PAUSE_INSTRUCTION:	return handle_pause(vcpu);
+	case EXIT_REASON_PAUSE_INSTRUCTION:
+		/* A long spin: whoever holds the lock may be waiting for this core. */
+		schedule();
+		return skip(vcpu);
 	case EXIT_REASON_MWAIT_INSTRUCTION:	return skip(vcpu);	/* nothing to wait with */
 	case EXIT_REASON_MONITOR_INSTRUCTION:	return skip(vcpu);
 	case EXIT_REASON_RDPMC:			return events_gp(arch);	/* no counters */
-	case EXIT_REASON_VMCLEAR:	/* no VMX within */
-	case EXIT_REASON_VMLAUNCH:
-	case EXIT_REASON_VMPTRLD:
-	case EXIT_REASON_VMPTRST:
-	case EXIT_REASON_VMREAD:
-	case EXIT_REASON_VMRESUME:
-	case EXIT_REASON_VMWRITE:
-	case EXIT_REASON_VMOFF:
-	case EXIT_REASON_VMON:
+	case EXIT_REASON_VMCLEAR ... EXIT_REASON_VMON:	/* no VMX within */
 	case EXIT_REASON_INVEPT:
 	case EXIT_REASON_INVVPID:
 	case EXIT_REASON_VMFUNC:

@@ -1,28 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/bits.h>
-#include <linux/kvm.h>
-#include <linux/lockdep.h>
 #include <linux/log2.h>
-#include <linux/percpu.h>
-#include <linux/slab.h>
-#include <linux/uaccess.h>
 #include <asm/asm.h>
-#include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
 #include <asm/fpu/xcr.h>
-#include <asm/msr.h>
-#include <asm/processor.h>
 
-#include "arch.h"
-#include "cpuid.h"
-#include "events.h"
-#include "fpu.h"
-#include "run.h"
-#include "state.h"
-#include "types.h"
-#include "vcpu.h"
-#include "vmx/operation.h"
+#include "x86.h"
 
 #define FEATURES_AVX	XFEATURE_MASK_YMM
 #define FEATURES_AVX512	(XFEATURE_MASK_OPMASK | XFEATURE_MASK_ZMM_Hi256 | XFEATURE_MASK_Hi16_ZMM)
@@ -214,11 +197,9 @@ int fpu_handle_xsetbv(struct df_vcpu *vcpu)
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	u64 value = (u32)arch->regs[DF_RAX] | arch->regs[DF_RDX] << 32;
 	struct df_mode mode;
-	int err;
 
-	err = state_mode(vcpu, &mode);
-	if (err)
-		return err;
+	if (state_mode(vcpu, &mode))
+		return -EIO;
 	if (mode.cpl || (u32)arch->regs[DF_RCX] || !xcr0_valid(arch, value))
 		return events_gp(arch);
 	arch->xcr0 = value;
@@ -226,24 +207,27 @@ int fpu_handle_xsetbv(struct df_vcpu *vcpu)
 	return DF_RESUME;
 }
 
-void fpu_get_xcrs(const struct df_vcpu_arch *arch, struct kvm_xcrs *xcrs)
+int fpu_get_xcrs(struct df_vcpu *vcpu, void *arg)
 {
-	*xcrs = (struct kvm_xcrs){
+	*(struct kvm_xcrs *)arg = (struct kvm_xcrs){
 		.nr_xcrs = 1,
-		.xcrs[0] = { .xcr = XCR_XFEATURE_ENABLED_MASK, .value = arch->xcr0 },
+		.xcrs[0] = { .xcr = XCR_XFEATURE_ENABLED_MASK, .value = vcpu->arch.xcr0 },
 	};
+	return 0;
 }
 
-int fpu_set_xcrs(struct df_vcpu_arch *arch, const struct kvm_xcrs *xcrs)
+int fpu_set_xcrs(struct df_vcpu *vcpu, void *arg)
 {
+	const struct kvm_xcrs *xcrs = arg;
+
 	if (xcrs->nr_xcrs > KVM_MAX_XCRS || xcrs->flags)
 		return -EINVAL;
 	for (u32 i = 0; i < xcrs->nr_xcrs; i++) {
 		if (xcrs->xcrs[i].xcr != XCR_XFEATURE_ENABLED_MASK)
 			continue;
-		if (!xcr0_valid(arch, xcrs->xcrs[i].value))
+		if (!xcr0_valid(&vcpu->arch, xcrs->xcrs[i].value))
 			return -EINVAL;
-		arch->xcr0 = xcrs->xcrs[i].value;
+		vcpu->arch.xcr0 = xcrs->xcrs[i].value;
 		break;
 	}
 	return 0;
@@ -301,9 +285,10 @@ out:
 	return err;
 }
 
-void fpu_get(const struct df_vcpu_arch *arch, struct kvm_fpu *fpu)
+int fpu_get(struct df_vcpu *vcpu, void *arg)
 {
-	const struct fxregs_state *fx = &((const struct xregs_state *)arch->fpu)->i387;
+	const struct fxregs_state *fx = &((const struct xregs_state *)vcpu->arch.fpu)->i387;
+	struct kvm_fpu *fpu = arg;
 
 	*fpu = (struct kvm_fpu){
 		.fcw = fx->cwd, .fsw = fx->swd, .ftwx = fx->twd, .last_opcode = fx->fop,
@@ -311,11 +296,13 @@ void fpu_get(const struct df_vcpu_arch *arch, struct kvm_fpu *fpu)
 	};
 	memcpy(fpu->fpr, fx->st_space, sizeof(fpu->fpr));
 	memcpy(fpu->xmm, fx->xmm_space, sizeof(fpu->xmm));
+	return 0;
 }
 
-int fpu_set(struct df_vcpu_arch *arch, const struct kvm_fpu *fpu)
+int fpu_set(struct df_vcpu *vcpu, void *arg)
 {
-	struct xregs_state *area = arch->fpu;
+	const struct kvm_fpu *fpu = arg;
+	struct xregs_state *area = vcpu->arch.fpu;
 	struct fxregs_state *fx = &area->i387;
 
 	/* XRSTOR would fault on it. */

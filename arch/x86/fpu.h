@@ -8,13 +8,7 @@
 #ifndef DF_FPU_H
 #define DF_FPU_H
 
-#include <linux/types.h>
-
-struct df_vcpu;
-struct df_vcpu_arch;
-struct kvm_fpu;
-struct kvm_xcrs;
-struct kvm_xsave;
+#include "types.h"
 
 /** fpu_init() - what of the host's extended state guests can have. 0, -ENODEV or -ENOMEM. */
 int fpu_init(void);
@@ -37,12 +31,12 @@ void fpu_out(struct df_vcpu_arch *arch);
 int fpu_handle_xsetbv(struct df_vcpu *vcpu);
 
 /* The ioctls; the vCPU's lock held. 0, -EINVAL or -EFAULT. */
-void fpu_get(const struct df_vcpu_arch *arch, struct kvm_fpu *fpu);
-int fpu_set(struct df_vcpu_arch *arch, const struct kvm_fpu *fpu);
+int fpu_get(struct df_vcpu *vcpu, void *arg);
+int fpu_set(struct df_vcpu *vcpu, void *arg);
 int fpu_get_xsave(const struct df_vcpu_arch *arch, struct kvm_xsave __user *user, size_t size);
 int fpu_set_xsave(struct df_vcpu_arch *arch, const struct kvm_xsave __user *user);
-void fpu_get_xcrs(const struct df_vcpu_arch *arch, struct kvm_xcrs *xcrs);
-int fpu_set_xcrs(struct df_vcpu_arch *arch, const struct kvm_xcrs *xcrs);
+int fpu_get_xcrs(struct df_vcpu *vcpu, void *arg);
+int fpu_set_xcrs(struct df_vcpu *vcpu, void *arg);
 
 /** fpu_xsave_size() - what KVM_GET_XSAVE2 fills; KVM_CAP_XSAVE2. */
 unsigned int fpu_xsave_size(void);

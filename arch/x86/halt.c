@@ -1,27 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/hrtimer.h>
-#include <linux/kvm.h>
-#include <linux/rcuwait.h>
-#include <linux/sched/signal.h>
-#include <asm/processor-flags.h>
-#include <asm/vmx.h>
 
-#include "apic/bypass.h"
-#include "apic/lapic.h"
-#include "apic/posted.h"
-#include "apic/timer.h"
-#include "arch.h"
-#include "clock.h"
-#include "cpuid.h"
-#include "debug.h"
-#include "events.h"
-#include "halt.h"
-#include "run.h"
-#include "state.h"
-#include "vcpu.h"
-#include "vm.h"
-#include "vmx/operation.h"
-#include "vmx/vmcs.h"
+#include "x86.h"
 
 void halt_vcpu_init(struct df_vcpu *vcpu)
 {
@@ -117,11 +97,9 @@ void halt_wait(struct df_vcpu *vcpu)
 static int init(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	int err;
 
-	err = run_vmcs_begin(arch);
-	if (err)
-		return err;
+	if (run_vmcs_begin(arch))
+		return -EIO;
 	vmcs_reset(vcpu, true);
 	run_vmcs_end();
 	events_reset(arch);
@@ -140,11 +118,9 @@ static int start(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	u8 vector = READ_ONCE(arch->sipi_vector);
-	int err;
 
-	err = run_vmcs_begin(arch);
-	if (err)
-		return err;
+	if (run_vmcs_begin(arch))
+		return -EIO;
 	vmcs_write(GUEST_CS_SELECTOR, vector << 8);
 	vmcs_write(GUEST_CS_BASE, vector << 12);
 	run_vmcs_end();
@@ -172,8 +148,9 @@ int halt_serve(struct df_vcpu *vcpu)
 
 /* ---- what user space sees ------------------------------------------------------------------ */
 
-int halt_get_state(struct df_vcpu *vcpu, struct kvm_mp_state *state)
+int halt_get_state(struct df_vcpu *vcpu, void *arg)
 {
+	struct kvm_mp_state *state = arg;
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	int err = halt_serve(vcpu);
 
@@ -185,23 +162,14 @@ int halt_get_state(struct df_vcpu *vcpu, struct kvm_mp_state *state)
 	return 0;
 }
 
-int halt_set_state(struct df_vcpu *vcpu, const struct kvm_mp_state *state)
+int halt_set_state(struct df_vcpu *vcpu, void *arg)
 {
+	const struct kvm_mp_state *state = arg;
 	struct df_vcpu_arch *arch = &vcpu->arch;
 
-	switch (state->mp_state) {
-	case KVM_MP_STATE_RUNNABLE:
-		break;
-	case KVM_MP_STATE_UNINITIALIZED:
-	case KVM_MP_STATE_INIT_RECEIVED:
-	case KVM_MP_STATE_HALTED:
-	case KVM_MP_STATE_SIPI_RECEIVED:
-		if (lapic_is_here(arch))
-			break;
-		fallthrough;
-	default:
+	if (state->mp_state > KVM_MP_STATE_SIPI_RECEIVED ||
+	    (state->mp_state != KVM_MP_STATE_RUNNABLE && !lapic_is_here(arch)))
 		return -EINVAL;
-	}
 	arch->mp_state = state->mp_state;
 	if (state->mp_state == KVM_MP_STATE_SIPI_RECEIVED) {
 		arch->mp_state = KVM_MP_STATE_INIT_RECEIVED;

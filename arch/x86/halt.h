@@ -5,12 +5,8 @@
 #ifndef DF_HALT_H
 #define DF_HALT_H
 
-#include <linux/kvm.h>
-#include <linux/types.h>
-
+#include "types.h"
 #include "vcpu.h"
-
-struct kvm_mp_state;
 
 /** halt_vcpu_init() - the boot processor runs, others wait to be started. */
 void halt_vcpu_init(struct df_vcpu *vcpu);
@@ -43,7 +39,7 @@ void halt_wait(struct df_vcpu *vcpu);
 int halt_serve(struct df_vcpu *vcpu);
 
 /* KVM_GET_MP_STATE and KVM_SET_MP_STATE: 0 or a negative errno. The vCPU's lock held. */
-int halt_get_state(struct df_vcpu *vcpu, struct kvm_mp_state *state);
-int halt_set_state(struct df_vcpu *vcpu, const struct kvm_mp_state *state);
+int halt_get_state(struct df_vcpu *vcpu, void *arg);
+int halt_set_state(struct df_vcpu *vcpu, void *arg);
 
 #endif

@@ -1,17 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/kvm_para.h>
-#include <asm/apicdef.h>
-
-#include "apic/delivery.h"
-#include "apic/lapic.h"
-#include "apic/posted.h"
-#include "clock.h"
-#include "cpuid.h"
-#include "hypercall.h"
-#include "run.h"
-#include "types.h"
-#include "vcpu.h"
-#include "vmx/operation.h"
+#include "x86.h"
 
 /* Numbers, arguments and answers have the width of the guest. */
 static bool is_wide(void)
@@ -130,11 +118,10 @@ static int answer(struct df_vcpu *vcpu, bool wide)
 int hypercall_handle(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	int err = run_vmcs_begin(arch);
 	bool wide;
 
-	if (err)
-		return err;
+	if (run_vmcs_begin(arch))
+		return -EIO;
 	wide = is_wide();
 	run_vmcs_end();
 	return finish(arch, answer(vcpu, wide), wide);

@@ -2,7 +2,7 @@
 #ifndef DF_HYPERCALL_H
 #define DF_HYPERCALL_H
 
-struct df_vcpu;
+#include "types.h"
 
 /**
  * hypercall_handle_inner() - VMCALL: what a guest asks by KVM's number in RAX

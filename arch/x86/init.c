@@ -6,31 +6,13 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cpuhotplug.h>
-#include <linux/cpumask.h>
 #include <linux/debugfs.h>
 #include <linux/module.h>
 #include <linux/seq_file.h>
-#include <linux/slab.h>
 #include <linux/string_helpers.h>
-#include <asm/cpufeature.h>
-#include <asm/processor.h>
 
-#include "apic/bypass.h"
-#include "apic/mode.h"
-#include "apic/timer.h"
-#include "arch.h"
-#include "fpu.h"
-#include "host.h"
-#include "init.h"
-#include "msr.h"
-#include "run.h"
-#include "state.h"
-#include "vmx/cpu.h"
-#include "vmx/features.h"
-#include "vmx/mitigations.h"
-#include "vmx/operation.h"
 #include "vmx/selftest.h"
-#include "vmx/vmcs.h"
+#include "x86.h"
 
 #define CPUID_1_ECX_VMX		BIT(5)
 #define MISSING_TEXT_SIZE	4096
@@ -46,11 +28,6 @@ static bool loaded;
 const struct vmx_capabilities *init_host_caps(void)
 {
 	return &host_caps;
-}
-
-bool init_host_has_1g_pages(void)
-{
-	return host_caps.msr[VMX_CAP_EPT_VPID] & VMX_EPT_1GB_PAGE_BIT;
 }
 
 /* The kernel drops the feature bit where IA32_FEATURE_CONTROL has no VMX. */
@@ -73,22 +50,15 @@ static int check_vmx(void)
 
 static int check_features(void)
 {
+	char *text __free(kfree) = kmalloc(MISSING_TEXT_SIZE, GFP_KERNEL);
 	unsigned int missing;
-	char *text;
 
-	text = kmalloc(MISSING_TEXT_SIZE, GFP_KERNEL);
 	if (!text)
 		return -ENOMEM;
 	missing = vmx_name_missing(&host_caps, text, MISSING_TEXT_SIZE);
 	if (missing)
 		pr_err("this CPU lacks %s\n", text);
-	kfree(text);
 	return missing ? -ENODEV : 0;
-}
-
-static bool same_capabilities(const struct vmx_capabilities *caps)
-{
-	return !memcmp(caps, &host_caps, sizeof(*caps));
 }
 
 /*
@@ -104,7 +74,7 @@ static int test_cpu(unsigned int cpu)
 	int err;
 
 	vmx_read_capabilities(&caps);
-	if (!same_capabilities(&caps)) {
+	if (memcmp(&caps, &host_caps, sizeof(caps))) {
 		pr_err("CPU %u differs in its VMX features from the others\n", cpu);
 		return -ENODEV;
 	}
@@ -151,9 +121,8 @@ DEFINE_SHOW_ATTRIBUTE(selftest);
 
 int df_arch_init(struct dentry *debugfs)
 {
-	int err;
+	int err = check_vmx();
 
-	err = check_vmx();
 	if (err)
 		return err;
 
@@ -170,9 +139,7 @@ int df_arch_init(struct dentry *debugfs)
 	bypass_init();
 	timer_init();
 	run_init();
-	err = state_init();
-	if (!err)
-		err = fpu_init();
+	err = boot_cpu_has(X86_FEATURE_FSGSBASE) ? fpu_init() : -ENODEV;
 	if (err == -ENODEV)
 		pr_err("this CPU lacks XSAVE or FSGSBASE (guest state is switched by them)\n");
 	if (err)

@@ -1,21 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/gfp.h>
-#include <linux/kvm.h>
-#include <linux/mm.h>
-#include <linux/sched/signal.h>
-#include <linux/slab.h>
-#include <asm/vmx.h>
-
-#include "arch.h"
-#include "dirty.h"
-#include "ept.h"
-#include "init.h"
-#include "mapping.h"
-#include "memory.h"
-#include "pml.h"
-#include "vm.h"
-#include "vmx/mitigations.h"
-#include "vmx/operation.h"
+#include "x86.h"
 
 #define RAM_FLAGS	(EPT_WB << VMX_EPT_MT_EPTE_SHIFT | VMX_EPT_IPAT_BIT | \
 			 VMX_EPT_READABLE_MASK | VMX_EPT_EXECUTABLE_MASK)
@@ -23,12 +7,7 @@
 /* Pages that are pinned at a time: an array of pointers that fills a page. */
 #define CHUNK		512
 
-int mapping_init(struct df_vm *vm)
-{
-	return ept_init(&vm->arch.ept);
-}
-
-void mapping_flush(struct df_vm *vm)
+void df_arch_flush(struct df_vm *vm)
 {
 	vmx_flush_ept(&vm->arch.cpus, mapping_pointer(vm));
 }
@@ -39,7 +18,7 @@ void mapping_flush(struct df_vm *vm)
  */
 void mapping_destroy(struct df_vm *vm)
 {
-	mapping_flush(vm);
+	df_arch_flush(vm);
 	ept_destroy(&vm->arch.ept);
 }
 
@@ -125,7 +104,7 @@ static int pin_together(struct df_vm *vm, const struct df_slot *slot, u64 first,
 static int map_large(struct df_vm *vm, const struct df_slot *slot, u64 gfn, int level)
 {
 	u64 n = ept_pages(level), first = gfn & ~(n - 1);
-	struct page **chunk, *head = NULL;
+	struct page **chunk __free(kfree) = NULL, *head = NULL;
 	int err;
 
 	if (first < slot->gfn || first + n > slot->gfn + slot->pages)
@@ -134,19 +113,17 @@ static int map_large(struct df_vm *vm, const struct df_slot *slot, u64 gfn, int 
 	if (!chunk)
 		return -ENOMEM;
 	err = pin_together(vm, slot, first, n, chunk, &head);
-	if (!err)
-		err = map_pinned(vm, slot, first, level, head, false);
-	kfree(chunk);
-	return err;
+	return err ?: map_pinned(vm, slot, first, level, head, false);
 }
 
 static int largest_level(const struct df_slot *slot, struct page *page)
 {
 	unsigned long together = folio_nr_pages(page_folio(page));
+	u64 ept = init_host_caps()->msr[VMX_CAP_EPT_VPID];
 
 	if (slot->dirty)
 		return 1;
-	if (together >= ept_pages(3) && init_host_has_1g_pages())
+	if (together >= ept_pages(3) && ept & VMX_EPT_1GB_PAGE_BIT)
 		return 3;
 	return together >= ept_pages(2) ? 2 : 1;
 }
@@ -271,7 +248,7 @@ void df_arch_memory_unmap(struct df_vm *vm, struct df_slot *slot)
 	lockdep_assert_held_write(&vm->memory_lock);
 	guard(mutex)(&ept->lock);
 	ept_hide(ept, slot->gfn, slot->pages);
-	mapping_flush(vm);
+	df_arch_flush(vm);
 	device_memory_forget(slot);
 	ept_drop(ept, slot->gfn, slot->pages, drop_leaf, vm);
 }
@@ -310,7 +287,7 @@ int df_arch_log_watch(struct df_vm *vm, const struct df_slot *slot)
 			cond_resched();
 		}
 	}
-	df_arch_log_flush(vm);
+	df_arch_flush(vm);
 	return err;
 }
 
@@ -327,9 +304,4 @@ unsigned long df_arch_log_rearm(struct df_vm *vm, const struct df_slot *slot, u6
 			failed |= BIT(i);
 	cond_resched();
 	return failed;
-}
-
-void df_arch_log_flush(struct df_vm *vm)
-{
-	mapping_flush(vm);
 }

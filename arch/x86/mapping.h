@@ -5,16 +5,9 @@
 #ifndef DF_MAPPING_H
 #define DF_MAPPING_H
 
-#include <linux/types.h>
+#include "types.h"
 
-struct df_slot;
-struct df_vm;
-
-int mapping_init(struct df_vm *vm);
 void mapping_destroy(struct df_vm *vm);
-
-/** mapping_flush() - no CPU knows an entry any more that has been changed. Interrupts on. */
-void mapping_flush(struct df_vm *vm);
 
 /** mapping_pointer() - the EPTP for a VMCS. */
 u64 mapping_pointer(struct df_vm *vm);

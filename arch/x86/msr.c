@@ -33,9 +33,6 @@
 #define HWCR_KEPT	(BIT_ULL(18) | BIT_ULL(24))
 #define HWCR_IGNORED	(BIT_ULL(3) | BIT_ULL(6) | BIT_ULL(8))
 
-#define USER_REASONS	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | \
-			 KVM_MSR_EXIT_REASON_FILTER)
-
 /* Where an MSR's value is. */
 enum place {
 	IN_VMCS,	/* a field: runs with the guest's value */
@@ -82,6 +79,9 @@ struct row {
 	{ MTRRphysMask_MSR(n), STORED, MTRR_MASK, 0,					\
 	  DF_STORED_MTRR_VARIABLE + 2 * (n) + 1, BIT(11) }
 
+#define FIXED_MTRR(range, n)								\
+	{ MSR_MTRRfix##range, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + (n) }
+
 /* Each with its reason. */
 static const struct row rows[] = {
 	{ MSR_IA32_TSC, COMPUTED, ANY, LISTED },
@@ -115,17 +115,10 @@ static const struct row rows[] = {
 	/* Memory types again. */
 	VARIABLE_MTRR(0), VARIABLE_MTRR(1), VARIABLE_MTRR(2), VARIABLE_MTRR(3),
 	VARIABLE_MTRR(4), VARIABLE_MTRR(5), VARIABLE_MTRR(6), VARIABLE_MTRR(7),
-	{ MSR_MTRRfix64K_00000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 0 },
-	{ MSR_MTRRfix16K_80000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 1 },
-	{ MSR_MTRRfix16K_A0000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 2 },
-	{ MSR_MTRRfix4K_C0000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 3 },
-	{ MSR_MTRRfix4K_C8000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 4 },
-	{ MSR_MTRRfix4K_D0000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 5 },
-	{ MSR_MTRRfix4K_D8000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 6 },
-	{ MSR_MTRRfix4K_E0000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 7 },
-	{ MSR_MTRRfix4K_E8000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 8 },
-	{ MSR_MTRRfix4K_F0000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 9 },
-	{ MSR_MTRRfix4K_F8000, STORED, MTRR_TYPES, 0, DF_STORED_MTRR_FIXED + 10 },
+	FIXED_MTRR(64K_00000, 0), FIXED_MTRR(16K_80000, 1), FIXED_MTRR(16K_A0000, 2),
+	FIXED_MTRR(4K_C0000, 3), FIXED_MTRR(4K_C8000, 4), FIXED_MTRR(4K_D0000, 5),
+	FIXED_MTRR(4K_D8000, 6), FIXED_MTRR(4K_E0000, 7), FIXED_MTRR(4K_E8000, 8),
+	FIXED_MTRR(4K_F0000, 9), FIXED_MTRR(4K_F8000, 10),
 	{ MSR_IA32_CR_PAT, IN_VMCS, MEMORY_TYPES, PASSED | LISTED, GUEST_IA32_PAT },
 	{ MSR_MTRRdefType, STORED, MTRR, 0, DF_STORED_MTRR_DEF_TYPE, 0xcff },
 	/* The timer of every tick; its write is handled first of all. */
@@ -300,36 +293,20 @@ static bool may_write(const struct row *row, u64 now, u64 value, bool host)
 	}
 }
 
-static int compute_get(struct df_vcpu *vcpu, u32 index, u64 *value)
+static u64 compute_get(const struct df_vcpu *vcpu, u32 index)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
+	const struct df_vcpu_arch *arch = &vcpu->arch;
 
 	switch (index) {
-	case MSR_EFER:
-		return state_get_efer(vcpu, value);
-	case MSR_IA32_TSC:
-		*value = tsc_read(arch);
-		return 0;
-	case MSR_IA32_TSC_ADJUST:
-		*value = arch->tsc_adjust;
-		return 0;
+	case MSR_IA32_TSC:		return tsc_read(arch);
+	case MSR_IA32_TSC_ADJUST:	return arch->tsc_adjust;
 	case MSR_KVM_WALL_CLOCK:
-	case MSR_KVM_WALL_CLOCK_NEW:
-		*value = READ_ONCE(vcpu->vm->arch.wall_clock);
-		return 0;
+	case MSR_KVM_WALL_CLOCK_NEW:	return READ_ONCE(vcpu->vm->arch.wall_clock);
 	case MSR_KVM_SYSTEM_TIME:
-	case MSR_KVM_SYSTEM_TIME_NEW:
-		*value = arch->system_time;
-		return 0;
-	case MSR_IA32_TSC_DEADLINE:
-		*value = timer_get_deadline(arch);
-		return 0;
-	case MSR_K7_HWCR:
-		*value = arch->stored_msrs[DF_STORED_HWCR];
-		return 0;
-	default:
-		*value = arch->apic_base;
-		return 0;
+	case MSR_KVM_SYSTEM_TIME_NEW:	return arch->system_time;
+	case MSR_IA32_TSC_DEADLINE:	return timer_get_deadline(arch);
+	case MSR_K7_HWCR:		return arch->stored_msrs[DF_STORED_HWCR];
+	default:			return arch->apic_base;
 	}
 }
 
@@ -347,29 +324,28 @@ static int compute_set(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:
 		clock_set_wall_clock(vcpu->vm, value);
-		return 0;
+		break;
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		clock_set_system_time(vcpu, value);
-		return 0;
+		break;
 	case MSR_IA32_TSC_DEADLINE:
 		timer_set_deadline(arch, value);
-		return 0;
+		break;
 	case MSR_K7_HWCR:
 		arch->stored_msrs[DF_STORED_HWCR] = value & HWCR_KEPT;
-		return 0;
+		break;
 	default:
 		return lapic_set_base(vcpu, value, host);
 	}
+	return 0;
 }
 
 /* A field of the VMCS, which takes *@value or gives it. */
 static int access_field(struct df_vcpu_arch *arch, u32 field, u64 *value, bool write)
 {
-	int err = run_vmcs_begin(arch);
-
-	if (err)
-		return err;
+	if (run_vmcs_begin(arch))
+		return -EIO;
 	if (write)
 		vmcs_write(field, *value);
 	else
@@ -406,7 +382,10 @@ static int read_msr(struct df_vcpu *vcpu, u32 index, u64 *value)
 		*value = row->arg2;
 		return 0;
 	default:
-		return compute_get(vcpu, index, value);
+		if (index == MSR_EFER)
+			return access_field(arch, GUEST_IA32_EFER, value, false);
+		*value = compute_get(vcpu, index);
+		return 0;
 	}
 }
 
@@ -493,11 +472,10 @@ int msr_handle_inner(struct df_vcpu *vcpu, bool write)
 static int complete_user_msr(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	bool read = arch->exit.reason == EXIT_REASON_MSR_READ;
 
 	if (READ_ONCE(vcpu->run->msr.error))
 		return events_gp(arch);
-	if (read)
+	if (arch->exit.reason == EXIT_REASON_MSR_READ)
 		finish_read(arch, READ_ONCE(vcpu->run->msr.data));
 	exit_skip(arch);
 	return DF_RESUME;
@@ -517,14 +495,9 @@ static int ask_user(struct df_vcpu *vcpu, bool write, u32 index, u64 value, u64 
 
 static u64 reason_of(int err)
 {
-	switch (err) {
-	case -EACCES:
+	if (err == -EACCES)
 		return KVM_MSR_EXIT_REASON_FILTER;
-	case -ENOENT:
-		return KVM_MSR_EXIT_REASON_UNKNOWN;
-	default:
-		return KVM_MSR_EXIT_REASON_INVAL;
-	}
+	return err == -ENOENT ? KVM_MSR_EXIT_REASON_UNKNOWN : KVM_MSR_EXIT_REASON_INVAL;
 }
 
 int msr_handle(struct df_vcpu *vcpu, bool write)
@@ -557,15 +530,22 @@ int msr_handle(struct df_vcpu *vcpu, bool write)
 
 /* ---- ioctls ------------------------------------------------------------------ */
 
-u64 msr_user_reasons(void)
+static int get_feature(struct kvm_msr_entry *entry)
 {
-	return USER_REASONS;
+	switch (entry->index) {
+	case MSR_IA32_UCODE_REV:
+		entry->data = FEATURE_UCODE;
+		return 0;
+	case MSR_IA32_ARCH_CAPABILITIES:
+		entry->data = arch_capabilities();
+		return 0;
+	default:
+		return -ENOENT;
+	}
 }
 
 /* Up to the first one that cannot be; how many could is the answer. */
-static long visit_entries(struct kvm_msrs __user *user, bool write_back,
-			  int (*visit)(struct df_vcpu *vcpu, struct kvm_msr_entry *entry),
-			  struct df_vcpu *vcpu)
+long msr_access(struct df_vcpu *vcpu, struct kvm_msrs __user *user, bool write)
 {
 	struct kvm_msr_entry *entries;
 	struct kvm_msrs head;
@@ -580,59 +560,27 @@ static long visit_entries(struct kvm_msrs __user *user, bool write_back,
 	if (IS_ERR(entries))
 		return PTR_ERR(entries);
 	for (done = 0; done < head.nmsrs; done++) {
-		err = visit(vcpu, &entries[done]);
+		struct kvm_msr_entry *e = &entries[done];
+
+		if (!vcpu)
+			err = get_feature(e);
+		else
+			err = write ? write_msr(vcpu, e->index, e->data, true) :
+				      read_msr(vcpu, e->index, &e->data);
 		if (err)
 			break;
 	}
 	if (err == -EIO)
 		done = err;
-	else if (write_back && copy_to_user(user->entries, entries, done * sizeof(*entries)))
+	else if (!write && copy_to_user(user->entries, entries, done * sizeof(*entries)))
 		done = -EFAULT;
 	kfree(entries);
 	return done;
 }
 
-static int get_one(struct df_vcpu *vcpu, struct kvm_msr_entry *entry)
+long msr_get_list(struct kvm_msr_list __user *user, bool features)
 {
-	return read_msr(vcpu, entry->index, &entry->data);
-}
-
-static int set_one(struct df_vcpu *vcpu, struct kvm_msr_entry *entry)
-{
-	return write_msr(vcpu, entry->index, entry->data, true);
-}
-
-static int get_feature(struct df_vcpu *unused, struct kvm_msr_entry *entry)
-{
-	switch (entry->index) {
-	case MSR_IA32_UCODE_REV:
-		entry->data = FEATURE_UCODE;
-		return 0;
-	case MSR_IA32_ARCH_CAPABILITIES:
-		entry->data = arch_capabilities();
-		return 0;
-	default:
-		return -ENOENT;
-	}
-}
-
-long msr_get(struct df_vcpu *vcpu, struct kvm_msrs __user *user)
-{
-	return visit_entries(user, true, get_one, vcpu);
-}
-
-long msr_set(struct df_vcpu *vcpu, struct kvm_msrs __user *user)
-{
-	return visit_entries(user, false, set_one, vcpu);
-}
-
-long msr_get_features(struct kvm_msrs __user *user)
-{
-	return visit_entries(user, true, get_feature, NULL);
-}
-
-static long get_list(struct kvm_msr_list __user *user, u8 flag)
-{
+	u8 flag = features ? FEATURE : LISTED;
 	u32 n = 0, room;
 
 	if (get_user(room, &user->nmsrs))
@@ -648,14 +596,4 @@ static long get_list(struct kvm_msr_list __user *user, u8 flag)
 		if (rows[i].flags & flag && put_user(rows[i].index, &user->indices[n++]))
 			return -EFAULT;
 	return 0;
-}
-
-long msr_get_list(struct kvm_msr_list __user *user)
-{
-	return get_list(user, LISTED);
-}
-
-long msr_get_feature_list(struct kvm_msr_list __user *user)
-{
-	return get_list(user, FEATURE);
 }

@@ -5,11 +5,7 @@
 #ifndef DF_MSR_H
 #define DF_MSR_H
 
-#include <linux/kvm.h>
-#include <linux/types.h>
-
-struct df_vcpu;
-struct df_vcpu_arch;
+#include "types.h"
 
 /** msr_init() - once, at load. */
 void msr_init(void);
@@ -35,14 +31,17 @@ int msr_handle_inner(struct df_vcpu *vcpu, bool write);
 /** msr_handle() - any other, in the middle ring. */
 int msr_handle(struct df_vcpu *vcpu, bool write);
 
-/* The ioctls. Return how many were done, or a negative errno. */
-long msr_get(struct df_vcpu *vcpu, struct kvm_msrs __user *user);
-long msr_set(struct df_vcpu *vcpu, struct kvm_msrs __user *user);
-long msr_get_features(struct kvm_msrs __user *user);
-long msr_get_list(struct kvm_msr_list __user *user);
-long msr_get_feature_list(struct kvm_msr_list __user *user);
+/**
+ * msr_access() - KVM_GET_MSRS and KVM_SET_MSRS
+ * @vcpu: the vCPU, or NULL for the features that there are
+ *
+ * Return: how many were done, or a negative errno.
+ */
+long msr_access(struct df_vcpu *vcpu, struct kvm_msrs __user *user, bool write);
+long msr_get_list(struct kvm_msr_list __user *user, bool features);
 
-/** msr_user_reasons() - what KVM_CAP_X86_USER_SPACE_MSR can ask for. */
-u64 msr_user_reasons(void);
+/* What KVM_CAP_X86_USER_SPACE_MSR can ask for. */
+#define MSR_USER_REASONS	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | \
+				 KVM_MSR_EXIT_REASON_FILTER)
 
 #endif

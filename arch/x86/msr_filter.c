@@ -1,19 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/bitmap.h>
-#include <linux/gfp.h>
-#include <linux/kvm.h>
-#include <linux/mm.h>
-#include <linux/nospec.h>
-#include <linux/rcupdate.h>
-#include <linux/slab.h>
-#include <linux/uaccess.h>
-#include <asm/apicdef.h>
 
-#include "apic/lapic.h"
-#include "apic/mode.h"
-#include "msr_filter.h"
-#include "run.h"
-#include "vm.h"
+#include "x86.h"
 
 /**
  * struct msr_filter - does not change
@@ -81,7 +69,7 @@ static int make_bitmap(struct msr_filter *filter, bool x2apic)
 	filter->bitmap[x2apic] = bitmap;
 	if (!bitmap)
 		return -ENOMEM;
-	memcpy(bitmap, apic_mode_bitmap(x2apic), PAGE_SIZE);
+	memcpy(bitmap, apic_mode_bitmaps[x2apic], PAGE_SIZE);
 	for_each_clear_bit(bit, bitmap, 4 * 8192) {
 		u32 index = (bit & 0x1fff) | (bit & 0x2000 ? 0xc0000000 : 0);
 
@@ -119,8 +107,9 @@ static bool is_empty(const struct kvm_msr_filter *wanted)
 	return true;
 }
 
-int msr_filter_set(struct df_vm *vm, const struct kvm_msr_filter *wanted)
+int msr_filter_set(struct df_vm *vm, void *arg)
 {
+	const struct kvm_msr_filter *wanted = arg;
 	struct msr_filter *filter = NULL, *old;
 
 	if (wanted->flags & ~KVM_MSR_FILTER_VALID_MASK || (is_empty(wanted) && wanted->flags))

@@ -5,19 +5,10 @@
 #ifndef DF_MSR_FILTER_H
 #define DF_MSR_FILTER_H
 
-#include <linux/types.h>
+#include "types.h"
 
-struct df_vm;
-struct kvm_msr_filter;
-struct msr_filter;
-
-/**
- * msr_filter_set() - KVM_X86_SET_MSR_FILTER, instead of the one before
- *
- * Context: Process context, may sleep.
- * Return: 0, -EINVAL, -EFAULT or -ENOMEM.
- */
-int msr_filter_set(struct df_vm *vm, const struct kvm_msr_filter *wanted);
+/** msr_filter_set() - KVM_X86_SET_MSR_FILTER, instead of the one before. May sleep. */
+int msr_filter_set(struct df_vm *vm, void *arg);
 
 /** msr_filter_allows() - may the guest read or write an MSR? Context: Any. */
 bool msr_filter_allows(const struct df_vm *vm, u32 index, bool write);

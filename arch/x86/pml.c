@@ -1,17 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/bitops.h>
-#include <linux/gfp.h>
-#include <linux/mm.h>
-#include <asm/vmx.h>
-
-#include "arch.h"
-#include "dirty.h"
-#include "pml.h"
-#include "run.h"
-#include "vcpu.h"
-#include "vm.h"
-#include "vmx/operation.h"
-#include "vmx/vmcs.h"
+#include "x86.h"
 
 #define PML_ENTRIES	512
 #define PML_FIRST	(PML_ENTRIES - 1)	/* it is filled from the end */
@@ -30,11 +18,13 @@ static int alloc(struct df_vcpu_arch *arch)
 
 int df_arch_log_start(struct df_vm *vm)
 {
+	struct df_vcpu *vcpu;
+
 	if (!pml_is_used())
 		return 0;
 	guard(mutex)(&vm->lock);
-	for (unsigned int i = 0; i < DF_MAX_VCPUS; i++)
-		if (vm->vcpus[i] && alloc(&vm->vcpus[i]->arch))
+	for_each_df_vcpu(n, vcpu, vm)
+		if (alloc(&vcpu->arch))
 			return -ENOMEM;
 	vm->arch.pml = true;
 	run_request_all(vm, DF_REQ_PML);
@@ -61,11 +51,6 @@ int pml_vcpu_init(struct df_vcpu *vcpu)
 	if (!err)
 		set_bit(DF_REQ_PML, &vcpu->arch.requests);
 	return err;
-}
-
-void pml_vcpu_destroy(struct df_vcpu *vcpu)
-{
-	free_page((unsigned long)vcpu->arch.pml);
 }
 
 void pml_serve_requests(struct df_vcpu *vcpu)

@@ -9,17 +9,13 @@
 #ifndef DF_PML_H
 #define DF_PML_H
 
-#include <linux/types.h>
-
-struct df_vcpu;
-struct df_vcpu_arch;
+#include "types.h"
 
 /** pml_is_used() - does this CPU have it? */
 bool pml_is_used(void);
 
 /** pml_vcpu_init() - for a vCPU that comes while its VM is logged. 0 or -ENOMEM. */
 int pml_vcpu_init(struct df_vcpu *vcpu);
-void pml_vcpu_destroy(struct df_vcpu *vcpu);
 
 /** pml_serve_requests() - what others have asked of a vCPU; the VMCS current. */
 void pml_serve_requests(struct df_vcpu *vcpu);

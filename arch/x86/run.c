@@ -3,38 +3,11 @@
  * The run loop: its inner ring, with interrupts off, and the way out of it.
  */
 #include <linux/context_tracking.h>
-#include <linux/irqflags.h>
-#include <linux/kvm.h>
-#include <linux/preempt.h>
-#include <linux/sched/signal.h>
-#include <linux/smp.h>
 #include <linux/vtime.h>
-#include <asm/cpufeature.h>
-#include <asm/debugreg.h>
 #include <asm/perf_event.h>
 
-#include "apic/delivery.h"
-#include "apic/lapic.h"
-#include "apic/mode.h"
-#include "apic/posted.h"
-#include "apic/timer.h"
-#include "arch.h"
-#include "clock.h"
-#include "debug.h"
-#include "events.h"
-#include "fpu.h"
-#include "halt.h"
-#include "host.h"
-#include "pml.h"
-#include "run.h"
-#include "state.h"
 #include "trace.h"
-#include "vcpu.h"
-#include "vm.h"
-#include "vmx/cpu.h"
-#include "vmx/mitigations.h"
-#include "vmx/operation.h"
-#include "vmx/vmcs.h"
+#include "x86.h"
 
 static noinline int load(struct df_vcpu_arch *arch)
 {
@@ -78,13 +51,10 @@ static void nothing(void *unused)
 /* Whoever was in the guest is interrupted, and looks before it enters again. */
 void run_request_all(struct df_vm *vm, int request)
 {
-	for (unsigned int n = 0; n < DF_MAX_VCPUS; n++) {
-		struct df_vcpu *vcpu = df_vm_vcpu(vm, n);
+	struct df_vcpu *vcpu;
 
-		if (!vcpu)
-			break;
+	for_each_df_vcpu(n, vcpu, vm)
 		set_bit(request, &vcpu->arch.requests);
-	}
 	/* Pairs with the barrier where a vCPU comes to a CPU. */
 	smp_mb__after_atomic();
 	on_each_cpu_mask(&vm->arch.cpus, nothing, NULL, 1);
@@ -496,9 +466,8 @@ static noinline int leave_logged(struct df_vcpu *vcpu, int ret)
 static int enter_guest(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	int ret;
+	int ret = run_vmcs_begin(arch);
 
-	ret = run_vmcs_begin(arch);
 	if (ret)
 		return ret;
 	if (unlikely(READ_ONCE(arch->requests)))

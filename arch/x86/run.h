@@ -2,8 +2,6 @@
 #ifndef DF_RUN_H
 #define DF_RUN_H
 
-#include <linux/bits.h>
-#include <linux/types.h>
 #include <uapi/asm/processor-flags.h>
 
 #include "arch.h"

@@ -1,23 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/bits.h>
-#include <linux/kvm.h>
-#include <linux/preempt.h>
-#include <asm/debugreg.h>
 #include <asm/desc.h>
 #include <asm/fsgsbase.h>
 #include <asm/segment.h>
 #include <asm/tlbflush.h>
 
-#include "apic/lapic.h"
-#include "cpuid.h"
-#include "debug.h"
-#include "host.h"
-#include "memory.h"
-#include "run.h"
-#include "state.h"
-#include "types.h"
-#include "vcpu.h"
-#include "vmx/operation.h"
+#include "x86.h"
 
 /* A guest's CR0 is in the shadow; these bits the CPU has as it must, or as we want. */
 #define CR0_OWNED	(X86_CR0_NE | X86_CR0_CD | X86_CR0_NW)
@@ -55,11 +42,6 @@ static const u32 switched_msrs[DF_NR_MSRS] = {
 	[DF_MSR_KERNEL_GS_BASE]	= MSR_KERNEL_GS_BASE,
 	[DF_MSR_TSC_AUX]	= MSR_TSC_AUX,
 };
-
-int state_init(void)
-{
-	return boot_cpu_has(X86_FEATURE_FSGSBASE) ? 0 : -ENODEV;
-}
 
 /* Until user space says what CPU it is, it may be any. */
 static bool has_cr4_feature(const struct df_vcpu_arch *arch, u32 leaf, u8 reg, u8 bit)
@@ -276,28 +258,15 @@ bool state_efer_valid(u64 value)
 	return !(value & ~EFER_GUEST);
 }
 
-int state_get_efer(struct df_vcpu *vcpu, u64 *value)
-{
-	int err = run_vmcs_begin(&vcpu->arch);
-
-	if (err)
-		return err;
-	*value = vmcs_read(GUEST_IA32_EFER);
-	run_vmcs_end();
-	return 0;
-}
-
 /* Long mode cannot be turned on or off while paging is on. */
 int state_write_efer(struct df_vcpu *vcpu, u64 value)
 {
 	bool fine;
-	int err;
 
 	if (!state_efer_valid(value))
 		return -EINVAL;
-	err = run_vmcs_begin(&vcpu->arch);
-	if (err)
-		return err;
+	if (run_vmcs_begin(&vcpu->arch))
+		return -EIO;
 	fine = !(vmcs_read(GUEST_CR0) & X86_CR0_PG) ||
 	       !((vmcs_read(GUEST_IA32_EFER) ^ value) & EFER_LME);
 	if (fine)
@@ -319,10 +288,9 @@ int state_mode(struct df_vcpu *vcpu, struct df_mode *mode)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	struct df_paging *paging = &mode->paging;
-	int err = run_vmcs_begin(arch);
 
-	if (err)
-		return err;
+	if (run_vmcs_begin(arch))
+		return -EIO;
 	*paging = (struct df_paging){
 		.cr0 = vmcs_read(GUEST_CR0),
 		.cr3 = vmcs_read(GUEST_CR3),
@@ -374,9 +342,8 @@ int state_load_pdptes(struct df_vcpu *vcpu)
 	bool needed;
 	int err;
 
-	err = run_vmcs_begin(&vcpu->arch);
-	if (err)
-		return err;
+	if (run_vmcs_begin(&vcpu->arch))
+		return -EIO;
 	needed = uses_pdptes();
 	cr3 = vmcs_read(GUEST_CR3);
 	run_vmcs_end();
@@ -387,10 +354,10 @@ int state_load_pdptes(struct df_vcpu *vcpu)
 	err = df_memory_access(vcpu->vm, cr3 & GENMASK_ULL(31, 5), pdptes, sizeof(pdptes), false);
 	if (!err && !pdptes_valid(pdptes))
 		err = -EINVAL;
-	if (!err)
-		err = run_vmcs_begin(&vcpu->arch);
 	if (err)
 		return err;
+	if (run_vmcs_begin(&vcpu->arch))
+		return -EIO;
 	for (int i = 0; i < 4; i++)
 		vmcs_write(GUEST_PDPTR0 + 2 * i, pdptes[i]);
 	run_vmcs_end();
@@ -399,42 +366,37 @@ int state_load_pdptes(struct df_vcpu *vcpu)
 
 /* ---- what user space sees ------------------------------------------------- */
 
-void state_get_regs(struct df_vcpu *vcpu, struct kvm_regs *regs)
-{
-	const u64 *r = vcpu->arch.regs;
+/* kvm_regs begins with the general registers, in an order of its own. */
+static const u8 regs_order[DF_NR_GPRS] = {
+	DF_RAX, DF_RBX, DF_RCX, DF_RDX, DF_RSI, DF_RDI, DF_RSP, DF_RBP,
+	8, 9, 10, 11, 12, 13, 14, 15,
+};
 
-	*regs = (struct kvm_regs){
-		.rax = r[DF_RAX], .rbx = r[DF_RBX], .rcx = r[DF_RCX], .rdx = r[DF_RDX],
-		.rsi = r[DF_RSI], .rdi = r[DF_RDI], .rsp = r[DF_RSP], .rbp = r[DF_RBP],
-		.r8 = r[8], .r9 = r[9], .r10 = r[10], .r11 = r[11],
-		.r12 = r[12], .r13 = r[13], .r14 = r[14], .r15 = r[15],
-		.rip = vcpu->arch.rip, .rflags = vcpu->arch.rflags,
-	};
+static_assert(offsetof(struct kvm_regs, rip) == sizeof_field(struct df_vcpu_arch, regs));
+
+int state_get_regs(struct df_vcpu *vcpu, void *arg)
+{
+	struct kvm_regs *regs = arg;
+	u64 *r = arg;
+
+	for (int i = 0; i < DF_NR_GPRS; i++)
+		r[i] = vcpu->arch.regs[regs_order[i]];
+	regs->rip = vcpu->arch.rip;
+	regs->rflags = vcpu->arch.rflags;
+	return 0;
 }
 
-void state_set_regs(struct df_vcpu *vcpu, const struct kvm_regs *regs)
+int state_set_regs(struct df_vcpu *vcpu, void *arg)
 {
-	u64 *r = vcpu->arch.regs;
+	const struct kvm_regs *regs = arg;
+	const u64 *r = arg;
 
-	r[DF_RAX] = regs->rax;
-	r[DF_RBX] = regs->rbx;
-	r[DF_RCX] = regs->rcx;
-	r[DF_RDX] = regs->rdx;
-	r[DF_RSI] = regs->rsi;
-	r[DF_RDI] = regs->rdi;
-	r[DF_RSP] = regs->rsp;
-	r[DF_RBP] = regs->rbp;
-	r[8] = regs->r8;
-	r[9] = regs->r9;
-	r[10] = regs->r10;
-	r[11] = regs->r11;
-	r[12] = regs->r12;
-	r[13] = regs->r13;
-	r[14] = regs->r14;
-	r[15] = regs->r15;
+	for (int i = 0; i < DF_NR_GPRS; i++)
+		vcpu->arch.regs[regs_order[i]] = r[i];
 	vcpu->arch.rip = regs->rip;
 	vcpu->arch.rflags = regs->rflags | X86_EFLAGS_FIXED;
 	vcpu->arch.dirty |= DF_DIRTY_ALL;
+	return 0;
 }
 
 /* Of a VMCS segment (SDM, "Format of Access Rights"); <asm/vmx.h> has the rest. */
@@ -478,18 +440,19 @@ static void set_segment(int n, const struct kvm_segment *s)
 	vmcs_write(GUEST_ES_AR_BYTES + 2 * n, ar);
 }
 
-int state_get_sregs(struct df_vcpu *vcpu, struct kvm_sregs2 *sregs)
-{
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	int err = run_vmcs_begin(arch);
+/* Both structures of KVM's begin with the segments, in an order of its own. */
+static const u8 segments_order[] = {
+	DF_SEG_CS, DF_SEG_DS, DF_SEG_ES, DF_SEG_FS, DF_SEG_GS, DF_SEG_SS, DF_SEG_TR, DF_SEG_LDTR,
+};
 
-	if (err)
-		return err;
+int state_get_sregs(struct df_vcpu *vcpu, void *arg)
+{
+	struct kvm_sregs2 *sregs = arg;
+	struct df_vcpu_arch *arch = &vcpu->arch;
+
+	if (run_vmcs_begin(arch))
+		return -EIO;
 	*sregs = (struct kvm_sregs2){
-		.cs = get_segment(DF_SEG_CS), .ds = get_segment(DF_SEG_DS),
-		.es = get_segment(DF_SEG_ES), .fs = get_segment(DF_SEG_FS),
-		.gs = get_segment(DF_SEG_GS), .ss = get_segment(DF_SEG_SS),
-		.tr = get_segment(DF_SEG_TR), .ldt = get_segment(DF_SEG_LDTR),
 		.gdt = { vmcs_read(GUEST_GDTR_BASE), vmcs_read(GUEST_GDTR_LIMIT) },
 		.idt = { vmcs_read(GUEST_IDTR_BASE), vmcs_read(GUEST_IDTR_LIMIT) },
 		.cr0 = state_cr0(),
@@ -500,6 +463,8 @@ int state_get_sregs(struct df_vcpu *vcpu, struct kvm_sregs2 *sregs)
 		.efer = vmcs_read(GUEST_IA32_EFER),
 		.apic_base = arch->apic_base,
 	};
+	for (size_t i = 0; i < ARRAY_SIZE(segments_order); i++)
+		(&sregs->cs)[i] = get_segment(segments_order[i]);
 	if (uses_pdptes()) {
 		sregs->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
 		for (int i = 0; i < 4; i++)
@@ -538,24 +503,17 @@ static void set_cr8(struct df_vcpu_arch *arch, u64 value)
 	}
 }
 
-int state_set_sregs(struct df_vcpu *vcpu, const struct kvm_sregs2 *sregs)
+int state_set_sregs(struct df_vcpu *vcpu, void *arg)
 {
+	const struct kvm_sregs2 *sregs = arg;
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	int err;
 
 	if (!sregs_valid(arch, sregs) || lapic_set_base(vcpu, sregs->apic_base, true))
 		return -EINVAL;
-	err = run_vmcs_begin(arch);
-	if (err)
-		return err;
-	set_segment(DF_SEG_CS, &sregs->cs);
-	set_segment(DF_SEG_DS, &sregs->ds);
-	set_segment(DF_SEG_ES, &sregs->es);
-	set_segment(DF_SEG_FS, &sregs->fs);
-	set_segment(DF_SEG_GS, &sregs->gs);
-	set_segment(DF_SEG_SS, &sregs->ss);
-	set_segment(DF_SEG_TR, &sregs->tr);
-	set_segment(DF_SEG_LDTR, &sregs->ldt);
+	if (run_vmcs_begin(arch))
+		return -EIO;
+	for (size_t i = 0; i < ARRAY_SIZE(segments_order); i++)
+		set_segment(segments_order[i], &(&sregs->cs)[i]);
 	vmcs_write(GUEST_GDTR_BASE, sregs->gdt.base);
 	vmcs_write(GUEST_GDTR_LIMIT, sregs->gdt.limit);
 	vmcs_write(GUEST_IDTR_BASE, sregs->idt.base);

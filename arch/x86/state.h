@@ -6,14 +6,8 @@
 #ifndef DF_STATE_H
 #define DF_STATE_H
 
-#include <linux/types.h>
-
 #include "emulate/paging.h"
-
-struct df_vcpu;
-struct df_vcpu_arch;
-struct kvm_regs;
-struct kvm_sregs2;
+#include "types.h"
 
 /* Segment registers in the order of their VMCS fields. */
 enum { DF_SEG_ES, DF_SEG_CS, DF_SEG_SS, DF_SEG_DS, DF_SEG_FS, DF_SEG_GS, DF_SEG_LDTR, DF_SEG_TR };
@@ -32,8 +26,7 @@ bool state_efer_valid(u64 value);
 /* EFER with LMA as CR0 makes it, and the entry control that goes with it. */
 void state_set_efer(struct df_vcpu_arch *arch, u64 value);
 
-/* MSR_EFER of user space and of the guest; may sleep. 0, -EINVAL or -EIO. */
-int state_get_efer(struct df_vcpu *vcpu, u64 *value);
+/* A write to MSR_EFER, of user space and of the guest; may sleep. 0, -EINVAL or -EIO. */
 int state_write_efer(struct df_vcpu *vcpu, u64 value);
 
 /**
@@ -46,13 +39,11 @@ int state_write_efer(struct df_vcpu *vcpu, u64 value);
  */
 struct df_mode {
 	struct df_paging paging;
-	u8 cpl;
-	u8 bytes;
+	u8 cpl, bytes;
 	bool rights;
 	struct df_segment {
 		u64 base;
-		u32 limit;
-		u32 access;
+		u32 limit, access;
 	} segment[DF_SEG_LDTR];
 };
 
@@ -70,9 +61,6 @@ int state_load_pdptes(struct df_vcpu *vcpu);
 /** state_follow_cpuid() - the bits of CR4 that a vCPU's CPUID gives it; the VMCS current. */
 void state_follow_cpuid(struct df_vcpu_arch *arch);
 
-/** state_init() - what of the host's state does not change; once. */
-int state_init(void);
-
 /**
  * state_guest_in() - the CPU gets the guest's MSRs
  *
@@ -89,9 +77,9 @@ void state_host_cr4(struct df_vcpu_arch *arch);
 void state_host_on_cpu(struct df_vcpu_arch *arch);
 
 /* KVM_GET_REGS, KVM_GET_SREGS2 and their likes; the vCPU's lock held, may sleep. */
-void state_get_regs(struct df_vcpu *vcpu, struct kvm_regs *regs);
-void state_set_regs(struct df_vcpu *vcpu, const struct kvm_regs *regs);
-int state_get_sregs(struct df_vcpu *vcpu, struct kvm_sregs2 *sregs);
-int state_set_sregs(struct df_vcpu *vcpu, const struct kvm_sregs2 *sregs);
+int state_get_regs(struct df_vcpu *vcpu, void *arg);
+int state_set_regs(struct df_vcpu *vcpu, void *arg);
+int state_get_sregs(struct df_vcpu *vcpu, void *arg);
+int state_set_sregs(struct df_vcpu *vcpu, void *arg);
 
 #endif

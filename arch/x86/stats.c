@@ -3,37 +3,33 @@
  * What is counted: every exit by its reason, and what a VM's memory is made of.
  */
 #include <linux/ctype.h>
-#include <linux/kernel.h>
-#include <linux/string.h>
-#include <asm/vmx.h>
 
-#include "arch.h"
-#include "vcpu.h"
-#include "vm.h"
+#include "x86.h"
 
 static const struct {
 	u32 reason;
 	const char *name;
 } reasons[] = { DF_EXIT_REASON_NAMES };
 
+static const char * const vm_names[] = { "pages_4k", "pages_2m", "pages_1g", "ept_tables" };
+
 /* Row 0 is the sum of all; the others have the SDM's names. */
-unsigned int df_arch_vcpu_stats(void)
+const unsigned int df_arch_vcpu_stats = 1 + ARRAY_SIZE(reasons);
+const unsigned int df_arch_vm_stats = ARRAY_SIZE(vm_names);
+
+void df_arch_stat_name(unsigned int n, char *name)
 {
-	return 1 + ARRAY_SIZE(reasons);
+	if (!n)
+		strscpy(name, "exits", DF_STAT_NAME_SIZE);
+	else if (n < df_arch_vcpu_stats)
+		snprintf(name, DF_STAT_NAME_SIZE, "exit_%s", reasons[n - 1].name);
+	else
+		strscpy(name, vm_names[n - df_arch_vcpu_stats], DF_STAT_NAME_SIZE);
+	for (; *name; name++)
+		*name = tolower(*name);
 }
 
-void df_arch_vcpu_stat(unsigned int n, struct df_stat *stat)
-{
-	if (!n) {
-		strscpy(stat->name, "exits");
-		return;
-	}
-	snprintf(stat->name, sizeof(stat->name), "exit_%s", reasons[n - 1].name);
-	for (char *c = stat->name; *c; c++)
-		*c = tolower(*c);
-}
-
-u64 df_arch_vcpu_stat_value(const struct df_vcpu *vcpu, unsigned int n)
+u64 df_arch_vcpu_stat(const struct df_vcpu *vcpu, unsigned int n)
 {
 	const u64 *exits = vcpu->arch.exits;
 	u64 sum = 0;
@@ -45,20 +41,7 @@ u64 df_arch_vcpu_stat_value(const struct df_vcpu *vcpu, unsigned int n)
 	return sum;
 }
 
-static const char * const vm_names[] = { "pages_4k", "pages_2m", "pages_1g", "ept_tables" };
-
-unsigned int df_arch_vm_stats(void)
-{
-	return ARRAY_SIZE(vm_names);
-}
-
-void df_arch_vm_stat(unsigned int n, struct df_stat *stat)
-{
-	strscpy(stat->name, vm_names[n]);
-	stat->instant = true;
-}
-
-u64 df_arch_vm_stat_value(const struct df_vm *vm, unsigned int n)
+u64 df_arch_vm_stat(const struct df_vm *vm, unsigned int n)
 {
 	const struct df_ept *ept = &vm->arch.ept;
 

@@ -1,19 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/bitops.h>
-#include <linux/kvm.h>
-#include <linux/math64.h>
-#include <linux/spinlock.h>
-#include <linux/uaccess.h>
-#include <asm/tsc.h>
-
-#include "apic/timer.h"
-#include "init.h"
-#include "run.h"
-#include "tsc.h"
-#include "vcpu.h"
-#include "vm.h"
-#include "vmx/operation.h"
-#include "vmx/vmcs.h"
+#include "x86.h"
 
 #define RATIO_BITS	48
 #define RATIO_ONE	BIT_ULL(RATIO_BITS)
@@ -36,29 +22,20 @@ u64 tsc_of_host(const struct df_vcpu_arch *arch, u64 host)
 
 bool tsc_is_common(const struct df_vm *vm)
 {
-	const struct df_vcpu_arch *first = NULL;
+	const struct df_vcpu *vcpu, *first = df_vm_vcpu(vm, 0);
 
-	for (unsigned int i = 0; i < DF_MAX_VCPUS; i++) {
-		const struct df_vcpu *vcpu = df_vm_vcpu(vm, i);
-
-		if (!vcpu)
-			break;
-		if (!first)
-			first = &vcpu->arch;
-		else if (READ_ONCE(vcpu->arch.tsc_offset) != READ_ONCE(first->tsc_offset) ||
-			 READ_ONCE(vcpu->arch.tsc_ratio) != READ_ONCE(first->tsc_ratio))
+	for_each_df_vcpu(n, vcpu, vm)
+		if (READ_ONCE(vcpu->arch.tsc_offset) != READ_ONCE(first->arch.tsc_offset) ||
+		    READ_ONCE(vcpu->arch.tsc_ratio) != READ_ONCE(first->arch.tsc_ratio))
 			return false;
-	}
 	return true;
 }
 
 /* The guest's clock is a line along its TSC. */
 static int load(struct df_vcpu_arch *arch)
 {
-	int err = run_vmcs_begin(arch);
-
-	if (err)
-		return err;
+	if (run_vmcs_begin(arch))
+		return -EIO;
 	vmcs_write(TSC_OFFSET, arch->tsc_offset);
 	if (tsc_can_scale()) {
 		vmcs_write(TSC_MULTIPLIER, arch->tsc_ratio);
@@ -95,9 +72,8 @@ int tsc_set_khz(struct df_vcpu *vcpu, unsigned long khz)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	u64 now = tsc_read(arch), ratio;
-	int err;
+	int err = check_khz(khz, &ratio);
 
-	err = check_khz(khz, &ratio);
 	if (err)
 		return err;
 	arch->tsc_ratio = ratio;
@@ -182,27 +158,33 @@ int tsc_write_adjust(struct df_vcpu *vcpu, u64 value, bool host)
 	return load(arch);
 }
 
-int tsc_attr(struct df_vcpu *vcpu, unsigned int cmd, const struct kvm_device_attr *attr)
+int tsc_has_attr(struct df_vcpu *vcpu, void *arg)
 {
-	u64 __user *user = (u64 __user *)attr->addr;
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	u64 offset;
+	const struct kvm_device_attr *attr = arg;
 
 	if (attr->flags)
 		return -EINVAL;
-	if (attr->group != KVM_VCPU_TSC_CTRL || attr->attr != KVM_VCPU_TSC_OFFSET)
-		return -ENXIO;
-	switch (cmd) {
-	case KVM_GET_DEVICE_ATTR:
-		return put_user(arch->tsc_offset, user);
-	case KVM_SET_DEVICE_ATTR:
-		if (get_user(offset, user))
-			return -EFAULT;
-		arch->tsc_offset = offset;
-		scoped_guard(spinlock, &vcpu->vm->arch.tsc_lock)
-			vcpu->vm->arch.tsc_offset = offset;
-		return load_by_user(vcpu);
-	default:
-		return 0;
-	}
+	return attr->group == KVM_VCPU_TSC_CTRL && attr->attr == KVM_VCPU_TSC_OFFSET ? 0 : -ENXIO;
+}
+
+int tsc_get_attr(struct df_vcpu *vcpu, void *arg)
+{
+	const struct kvm_device_attr *attr = arg;
+
+	return tsc_has_attr(vcpu, arg) ?: put_user(vcpu->arch.tsc_offset, (u64 __user *)attr->addr);
+}
+
+int tsc_set_attr(struct df_vcpu *vcpu, void *arg)
+{
+	const struct kvm_device_attr *attr = arg;
+	u64 offset;
+	int err;
+
+	err = tsc_has_attr(vcpu, arg) ?: get_user(offset, (u64 __user *)attr->addr);
+	if (err)
+		return err;
+	vcpu->arch.tsc_offset = offset;
+	scoped_guard(spinlock, &vcpu->vm->arch.tsc_lock)
+		vcpu->vm->arch.tsc_offset = offset;
+	return load_by_user(vcpu);
 }

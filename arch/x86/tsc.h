@@ -5,12 +5,7 @@
 #ifndef DF_TSC_H
 #define DF_TSC_H
 
-#include <linux/types.h>
-
-struct df_vcpu;
-struct df_vcpu_arch;
-struct df_vm;
-struct kvm_device_attr;
+#include "types.h"
 
 /** tsc_vcpu_init() - the TSC of a VM's first vCPU begins with 0, that of others is the same. */
 void tsc_vcpu_init(struct df_vcpu *vcpu);
@@ -54,6 +49,8 @@ int tsc_set_khz(struct df_vcpu *vcpu, unsigned long khz);
 int tsc_set_default_khz(struct df_vm *vm, unsigned long khz);
 
 /* KVM_VCPU_TSC_CTRL of KVM_{HAS,GET,SET}_DEVICE_ATTR. */
-int tsc_attr(struct df_vcpu *vcpu, unsigned int cmd, const struct kvm_device_attr *attr);
+int tsc_has_attr(struct df_vcpu *vcpu, void *arg);
+int tsc_get_attr(struct df_vcpu *vcpu, void *arg);
+int tsc_set_attr(struct df_vcpu *vcpu, void *arg);
 
 #endif

@@ -5,12 +5,14 @@
 #ifndef DF_X86_TYPES_H
 #define DF_X86_TYPES_H
 
+#include <linux/bits.h>
 #include <linux/cpumask.h>
 #include <linux/kvm.h>
 #include <linux/list.h>
 #include <linux/rcuwait.h>
 #include <linux/spinlock_types.h>
 #include <linux/types.h>
+#include <asm/apicdef.h>
 #include <asm/desc_defs.h>
 #include <asm/vmx.h>
 
@@ -18,11 +20,15 @@
 #include "ept.h"
 
 struct bypass_cpu;
+struct df_slot;
 struct df_vcpu;
+struct df_vm;
 struct eventfd_ctx;
 struct lapic_page;
+struct msi_msg;
 struct msr_filter;
 struct perf_guest_switch_msr;
+struct vmx_capabilities;
 struct vmx_region;
 
 /* The exit reasons that a counter is kept of, and their names. */
@@ -59,11 +65,9 @@ enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF
 struct df_vm_arch {
 	struct df_ept ept;
 	struct cpumask cpus;
-	bool irqchip;
-	bool split;
+	bool irqchip, split;
 	u32 x2apic_api;
-	u32 boot_cpu;
-	u32 max_vcpu_id;
+	u32 boot_cpu, max_vcpu_id;
 	u64 bus_cycle_ns;
 	bool bypass;
 	void *apic_page;
@@ -73,9 +77,7 @@ struct df_vm_arch {
 	bool no_platform_info;
 	bool pml;
 	spinlock_t tsc_lock;
-	u64 tsc_offset;
-	u64 clock_tsc;
-	u64 clock_ns;
+	u64 tsc_offset, clock_tsc, clock_ns;
 	u32 tsc_khz;
 	u64 wall_clock;
 };
@@ -87,15 +89,11 @@ struct df_vm_arch {
  * no VMCS.
  */
 struct vmx_exit {
-	u32 reason;
-	u32 intr_info;
-	u32 intr_error;
-	u32 insn_len;
+	u32 reason, insn_len;
+	u32 intr_info, intr_error;
 	u32 insn_info;
 	u32 idt_info;
-	u32 idt_error;
-	u64 qualification;
-	u64 gpa;
+	u64 qualification, gpa;
 };
 
 /* Which cached registers are newer than the VMCS. */
@@ -125,17 +123,9 @@ enum {
 
 /* MSRs that are a number in memory. */
 enum {
-	DF_STORED_CSTAR,
-	DF_STORED_MISC_ENABLE,
-	DF_STORED_UCODE_REV,
-	DF_STORED_PLATFORM_INFO,
-	DF_STORED_MISC_FEATURES,
-	DF_STORED_ARCH_CAPABILITIES,
-	DF_STORED_DEBUGCTL,
-	DF_STORED_POWER_CTL,
-	DF_STORED_POLL_CONTROL,
-	DF_STORED_HWCR,
-	DF_STORED_MTRR_DEF_TYPE,
+	DF_STORED_CSTAR, DF_STORED_MISC_ENABLE, DF_STORED_UCODE_REV, DF_STORED_PLATFORM_INFO,
+	DF_STORED_MISC_FEATURES, DF_STORED_ARCH_CAPABILITIES, DF_STORED_DEBUGCTL,
+	DF_STORED_POWER_CTL, DF_STORED_POLL_CONTROL, DF_STORED_HWCR, DF_STORED_MTRR_DEF_TYPE,
 	DF_STORED_MTRR_FIXED,
 	DF_STORED_MTRR_VARIABLE = DF_STORED_MTRR_FIXED + 11,
 	DF_NR_STORED = DF_STORED_MTRR_VARIABLE + 2 * 8
@@ -178,9 +168,7 @@ enum { DF_OUTSIDE, DF_IN_GUEST, DF_KICKED };
  */
 struct df_lapic {
 	struct lapic_page *page;
-	u64 deadline;
-	u64 period;
-	u64 tsc_deadline;
+	u64 deadline, period, tsc_deadline;
 	u32 timer_mode;
 	u8 timer_shift;
 	bool timer_on;
@@ -210,9 +198,7 @@ struct df_vcpu_arch {
 	u64 exits[DF_NR_EXIT_REASONS];
 
 	/* An event whose delivery an exit cut short, or that is to be raised. */
-	u32 inject_info;
-	u32 inject_error;
-	u32 inject_len;
+	u32 inject_info, inject_error, inject_len;
 	union {
 		struct {
 			u8 nmi_pending;		/* how many */
@@ -227,8 +213,7 @@ struct df_vcpu_arch {
 	bool nmis_blocked;		/* at the last HLT */
 	u32 shadowed;			/* interruptibility, when the guest was last left */
 
-	u64 guest_msrs[DF_NR_MSRS];
-	u64 host_msrs[DF_NR_MSRS];
+	u64 guest_msrs[DF_NR_MSRS], host_msrs[DF_NR_MSRS];
 	u64 stored_msrs[DF_NR_STORED];
 	bool has_syscall;		/* the guest, by its EFER */
 	u16 host_ds, host_es, host_fs, host_gs, host_ldt;
@@ -252,8 +237,7 @@ struct df_vcpu_arch {
 	u64 db[4], dr6, dr7;		/* the guest's */
 	struct kvm_guest_debug debug;	/* user space's; control 0: none */
 
-	u64 tsc_offset;
-	u64 tsc_adjust;
+	u64 tsc_offset, tsc_adjust;
 	u64 tsc_ratio;			/* guest's to host's rate, 48 fractional bits */
 	u32 tsc_khz;
 
@@ -274,7 +258,6 @@ struct df_vcpu_arch {
 	/* Finishes, at the next KVM_RUN, what left for user space half done. */
 	int (*complete)(struct df_vcpu *vcpu);
 	struct df_access access;
-	u32 msr_index;
 
 	struct eventfd_ctx *kick;	/* to be signalled outside of the inner ring */
 };

@@ -1,21 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/io.h>
-#include <linux/list.h>
 #include <linux/msi.h>
-#include <linux/percpu.h>
-#include <linux/preempt.h>
-#include <linux/smp.h>
-#include <linux/spinlock.h>
-#include <asm/apicdef.h>
-#include <asm/irq_vectors.h>
 
-#include "apic/bypass.h"
-#include "apic/delivery.h"
-#include "apic/posted.h"
-#include "arch.h"
-#include "host.h"
-#include "vcpu.h"
-#include "vm.h"
+#include "x86.h"
 
 /**
  * struct bypass_cpu - who is woken by a notification on a CPU
@@ -121,6 +108,7 @@ void bypass_wait_end(struct df_vcpu_arch *arch)
  */
 static int begin(struct df_vm *vm)
 {
+	struct df_vcpu *vcpu;
 	int err;
 
 	lockdep_assert_held(&vm->irq.lock);
@@ -130,13 +118,8 @@ static int begin(struct df_vm *vm)
 	if (err)
 		return err;
 	WRITE_ONCE(vm->arch.bypass, true);
-	for (unsigned int n = 0; n < DF_MAX_VCPUS; n++) {
-		struct df_vcpu *vcpu = df_vm_vcpu(vm, n);
-
-		if (!vcpu)
-			break;
+	for_each_df_vcpu(n, vcpu, vm)
 		posted_wake(&vcpu->arch);
-	}
 	return 0;
 }
 

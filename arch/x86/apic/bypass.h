@@ -31,8 +31,6 @@
 
 #include "types.h"
 
-struct df_vm;
-
 void bypass_init(void);
 
 /** bypass_vm_destroy() - after the vCPUs are gone. May sleep. */

@@ -1,18 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/bitops.h>
-#include <linux/kvm.h>
 #include <linux/msi.h>
-#include <linux/nospec.h>
-#include <asm/apicdef.h>
 
-#include "apic/delivery.h"
-#include "apic/lapic.h"
-#include "apic/posted.h"
-#include "arch.h"
 #include "irq.h"
-#include "run.h"
-#include "vcpu.h"
-#include "vm.h"
+#include "x86.h"
 
 #define XAPIC_BROADCAST		0xff
 #define X2APIC_BROADCAST	0xffffffff
@@ -50,13 +40,9 @@ struct df_vcpu *delivery_find(const struct df_vm *vm, u32 apic_id)
 		if (vcpu && vcpu->id == apic_id)
 			return vcpu;
 	}
-	for (unsigned int n = 0; n < DF_MAX_VCPUS; n++) {
-		vcpu = df_vm_vcpu(vm, n);
-		if (!vcpu)
-			break;
+	for_each_df_vcpu(n, vcpu, vm)
 		if (vcpu->id == apic_id)
 			return vcpu;
-	}
 	return NULL;
 }
 
@@ -167,17 +153,13 @@ static bool accept(struct df_vcpu *target, struct irq *irq, unsigned int n)
 /* One of those that could take it, by its vector, as KVM does it. */
 static int deliver_to_one(struct df_vm *vm, const struct df_vcpu *sender, struct irq *irq)
 {
+	struct df_vcpu *target;
 	u64 able = 0;
 
-	for (unsigned int n = 0; n < DF_MAX_VCPUS; n++) {
-		struct df_vcpu *target = df_vm_vcpu(vm, n);
-
-		if (!target)
-			break;
+	for_each_df_vcpu(n, target, vm)
 		if (is_target(target, sender, irq) &&
 		    lapic_get(&target->arch, APIC_SPIV) & APIC_SPIV_APIC_ENABLED)
 			able |= BIT_ULL(n);
-	}
 	if (!able)
 		return 0;
 	for (unsigned int skip = irq->vector % hweight64(able); skip; skip--)
@@ -190,16 +172,12 @@ static __always_inline int deliver_by(struct df_vm *vm, const struct df_vcpu *se
 				      struct irq *irq,
 				      bool (*accept)(struct df_vcpu *, struct irq *, unsigned int))
 {
+	struct df_vcpu *target;
 	int taken = 0;
 
-	for (unsigned int n = 0; n < DF_MAX_VCPUS; n++) {
-		struct df_vcpu *target = df_vm_vcpu(vm, n);
-
-		if (!target)
-			break;
+	for_each_df_vcpu(n, target, vm)
 		if (is_target(target, sender, irq))
 			taken += accept(target, irq, n);
-	}
 	return taken;
 }
 
@@ -314,16 +292,12 @@ int df_arch_msi_vector(const struct df_vcpu *vcpu, const struct msi_msg *msi)
 struct df_vcpu *delivery_single(const struct df_vm *vm, const struct msi_msg *msi)
 {
 	struct irq irq = message_irq(vm, msi);
-	struct df_vcpu *single = NULL;
+	struct df_vcpu *target, *single = NULL;
 
 	if ((irq.mode != APIC_DM_FIXED && irq.mode != APIC_DM_LOWEST) || irq.level ||
 	    irq.vector < LAPIC_FIRST_VECTOR)
 		return NULL;
-	for (unsigned int n = 0; n < DF_MAX_VCPUS; n++) {
-		struct df_vcpu *target = df_vm_vcpu(vm, n);
-
-		if (!target)
-			break;
+	for_each_df_vcpu(n, target, vm) {
 		if (!is_target(target, NULL, &irq))
 			continue;
 		if (single || !(lapic_get(&target->arch, APIC_SPIV) & APIC_SPIV_APIC_ENABLED))
@@ -388,11 +362,8 @@ void delivery_end(struct df_vcpu *vcpu, u8 vector)
 
 void df_arch_eoi_changed(struct df_vm *vm)
 {
-	for (unsigned int n = 0; n < DF_MAX_VCPUS; n++) {
-		struct df_vcpu *vcpu = df_vm_vcpu(vm, n);
+	struct df_vcpu *vcpu;
 
-		if (!vcpu)
-			break;
+	for_each_df_vcpu(n, vcpu, vm)
 		posted_request(&vcpu->arch, DF_REQ_EOI);
-	}
 }

@@ -5,11 +5,7 @@
 #ifndef DF_DELIVERY_H
 #define DF_DELIVERY_H
 
-#include <linux/types.h>
-
-struct df_vcpu;
-struct df_vm;
-struct msi_msg;
+#include "types.h"
 
 /**
  * delivery_icr() - a vCPU's write to its ICR

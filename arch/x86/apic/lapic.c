@@ -1,20 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/bits.h>
-#include <linux/gfp.h>
-#include <linux/kvm.h>
-#include <linux/mm.h>
-#include <asm/page.h>
-#include <asm/processor.h>
-
-#include "apic/delivery.h"
-#include "apic/lapic.h"
-#include "apic/posted.h"
-#include "apic/timer.h"
-#include "arch.h"
-#include "cpuid.h"
-#include "run.h"
-#include "vcpu.h"
-#include "vm.h"
+#include "x86.h"
 
 #define VERSION		(0x14 | (LVT_ENTRIES - 1) << 16)
 #define LVT_ENTRIES	6
@@ -134,14 +119,9 @@ int lapic_create(struct df_vcpu *vcpu)
 	arch->lapic.page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!arch->lapic.page)
 		return -ENOMEM;
-	posted_init(arch);
+	arch->lapic.page->pi.nv = POSTED_INTR_VECTOR;
 	lapic_reset(vcpu);
 	return 0;
-}
-
-void lapic_destroy(struct df_vcpu_arch *arch)
-{
-	free_page((unsigned long)arch->lapic.page);
 }
 
 /* ---- registers ------------------------------------------------------------------------ */
@@ -195,15 +175,11 @@ void lapic_error(struct df_vcpu *vcpu, u32 bit)
 static u32 lvt_mask(const struct df_vcpu_arch *arch, unsigned int reg)
 {
 	switch (reg) {
-	case APIC_LVTT:
-		return LVT_MASK | timer_modes(arch);
+	case APIC_LVTT:		return LVT_MASK | timer_modes(arch);
 	case APIC_LVT0:
-	case APIC_LVT1:
-		return LINT_MASK;
-	case APIC_LVTERR:
-		return LVT_MASK;
-	default:
-		return LVT_MASK | APIC_MODE_MASK;
+	case APIC_LVT1:		return LINT_MASK;
+	case APIC_LVTERR:	return LVT_MASK;
+	default:		return LVT_MASK | APIC_MODE_MASK;
 	}
 }
 
@@ -241,87 +217,81 @@ static int write_icr(struct df_vcpu *vcpu, u32 high, u32 low)
 	return 0;
 }
 
-static int write_x2apic(struct df_vcpu *vcpu, unsigned int reg, u32 value)
+/* What is not as in xAPIC mode: -EINVAL for what a WRMSR must not write. */
+static int check_x2apic(unsigned int reg, u32 value)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
 	switch (reg) {
 	case APIC_SELF_IPI:
-		if (value & ~(u32)APIC_VECTOR_MASK)
-			return -EINVAL;
-		delivery_icr(vcpu, 0, APIC_DEST_SELF | value);
-		return 0;
+		return value & ~(u32)APIC_VECTOR_MASK ? -EINVAL : 0;
 	case APIC_EOI:
-		if (value)
-			return -EINVAL;
-		break;
 	case APIC_ESR:
-		if (value)
-			return -EINVAL;
-		lapic_put(arch, APIC_ESR, arch->lapic.errors);
-		arch->lapic.errors = 0;
-		return 0;
+		return value ? -EINVAL : 0;
 	case APIC_ID:
 	case APIC_LDR:
 	case APIC_DFR:
 	case APIC_ICR2:
 		return -EINVAL;
+	default:
+		return 0;
 	}
-	return 1;
 }
 
 /* Read-only registers take no harm from an xAPIC write, and are #GP as MSRs. */
 int lapic_write(struct df_vcpu *vcpu, unsigned int reg, u32 value)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	int ret = lapic_is_x2apic(arch) ? write_x2apic(vcpu, reg, value) : 1;
+	bool x2apic = lapic_is_x2apic(arch);
 
-	if (ret <= 0)
-		return ret;
-	if (is_lvt(reg)) {
-		write_lvt(arch, reg, value);
-		return 0;
-	}
+	if (x2apic && check_x2apic(reg, value))
+		return -EINVAL;
 	switch (reg) {
 	case APIC_ID:
 		set_id(vcpu);	/* the CPU has put the guest's idea of it there */
-		return 0;
+		break;
 	case APIC_TASKPRI:
 		lapic_put(arch, APIC_TASKPRI, value & 0xff);
 		arch->dirty |= DF_DIRTY_APIC;
-		return 0;
+		break;
 	case APIC_EOI:
 		end_interrupt(vcpu);
-		return 0;
+		break;
 	case APIC_LDR:
 		lapic_put(arch, APIC_LDR, value & APIC_LDR_MASK);
 		changed(vcpu);
-		return 0;
+		break;
 	case APIC_DFR:
 		lapic_put(arch, APIC_DFR, value | 0x0fffffff);
 		changed(vcpu);
-		return 0;
+		break;
 	case APIC_SPIV:
 		write_spiv(arch, value);
-		return 0;
+		break;
 	case APIC_ESR:
 		lapic_put(arch, APIC_ESR, arch->lapic.errors);
 		arch->lapic.errors = 0;
-		return 0;
+		break;
 	case APIC_ICR:
 		return write_icr(vcpu, lapic_get(arch, APIC_ICR2), value);
 	case APIC_ICR2:
 		lapic_put(arch, APIC_ICR2, value & 0xff000000);
-		return 0;
+		break;
+	case APIC_SELF_IPI:
+		if (!x2apic)
+			return -EINVAL;
+		delivery_icr(vcpu, 0, APIC_DEST_SELF | value);
+		break;
 	case APIC_TMICT:
 		timer_count_written(vcpu, value);
-		return 0;
+		break;
 	case APIC_TDCR:
 		timer_divide_written(vcpu, value & 0xb);
-		return 0;
+		break;
 	default:
-		return -EINVAL;
+		if (!is_lvt(reg))
+			return -EINVAL;
+		write_lvt(arch, reg, value);
 	}
+	return 0;
 }
 
 int lapic_read_msr(struct df_vcpu *vcpu, u32 index, u64 *value)
@@ -407,8 +377,9 @@ static bool has_short_id(const struct df_vcpu *vcpu)
 	       !(READ_ONCE(vcpu->vm->arch.x2apic_api) & KVM_X2APIC_API_USE_32BIT_IDS);
 }
 
-int lapic_get_state(struct df_vcpu *vcpu, struct kvm_lapic_state *state)
+int lapic_get_state(struct df_vcpu *vcpu, void *arg)
 {
+	struct kvm_lapic_state *state = arg;
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	u32 *regs = (u32 *)state->regs;
 
@@ -443,8 +414,9 @@ static void sanitize(struct df_vcpu *vcpu)
 		lapic_put(arch, reg, lapic_get(arch, reg) & lvt_mask(arch, reg));
 }
 
-int lapic_set_state(struct df_vcpu *vcpu, const struct kvm_lapic_state *state)
+int lapic_set_state(struct df_vcpu *vcpu, void *arg)
 {
+	const struct kvm_lapic_state *state = arg;
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	const u32 *regs = (const u32 *)state->regs;
 

@@ -12,14 +12,10 @@
 
 #include <linux/build_bug.h>
 #include <linux/compiler.h>
-#include <linux/kvm.h>
-#include <asm/apicdef.h>
 #include <asm/msr-index.h>
 #include <asm/posted_intr.h>
 
 #include "types.h"
-
-struct df_vcpu;
 
 /* Interrupts that the CPU refuses: these vectors are exceptions'. */
 #define LAPIC_FIRST_VECTOR	16
@@ -87,7 +83,6 @@ void lapic_bitmap_init(unsigned long *bitmap);
 
 /** lapic_create() - an APIC in the state that a reset leaves. 0 or -ENOMEM. May sleep. */
 int lapic_create(struct df_vcpu *vcpu);
-void lapic_destroy(struct df_vcpu_arch *arch);
 
 /** lapic_reset() - by power-on or INIT. Context: The vCPU's thread. */
 void lapic_reset(struct df_vcpu *vcpu);
@@ -136,7 +131,7 @@ bool lapic_access(struct df_vcpu *vcpu, u64 gpa, void *data, unsigned int len, b
 void lapic_error(struct df_vcpu *vcpu, u32 bit);
 
 /* KVM_GET_LAPIC and KVM_SET_LAPIC: 0 or -EINVAL. The vCPU's lock held. */
-int lapic_get_state(struct df_vcpu *vcpu, struct kvm_lapic_state *state);
-int lapic_set_state(struct df_vcpu *vcpu, const struct kvm_lapic_state *state);
+int lapic_get_state(struct df_vcpu *vcpu, void *arg);
+int lapic_set_state(struct df_vcpu *vcpu, void *arg);
 
 #endif

@@ -1,40 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/gfp.h>
-#include <linux/mm.h>
 #include <linux/vmalloc.h>
-#include <asm/apicdef.h>
-#include <asm/irq_vectors.h>
-#include <asm/vmx.h>
 
-#include "apic/lapic.h"
-#include "apic/mode.h"
-#include "apic/posted.h"
-#include "ept.h"
-#include "mapping.h"
-#include "msr.h"
-#include "msr_filter.h"
-#include "run.h"
-#include "vcpu.h"
-#include "vm.h"
-#include "vmx/operation.h"
-#include "vmx/vmcs.h"
+#include "x86.h"
 
-/* Of all vCPUs whose VM has no filter. */
-static unsigned long bitmaps[2][PAGE_SIZE / sizeof(long)] __aligned(PAGE_SIZE);
+unsigned long apic_mode_bitmaps[2][PAGE_SIZE / sizeof(long)] __aligned(PAGE_SIZE);
 static phys_addr_t bitmap_address[2] __ro_after_init;
 
 void apic_mode_init(void)
 {
 	for (int x2apic = 0; x2apic < 2; x2apic++) {
-		msr_bitmap_init(bitmaps[x2apic]);
-		bitmap_address[x2apic] = PFN_PHYS(vmalloc_to_pfn(bitmaps[x2apic]));
+		msr_bitmap_init(apic_mode_bitmaps[x2apic]);
+		bitmap_address[x2apic] = PFN_PHYS(vmalloc_to_pfn(apic_mode_bitmaps[x2apic]));
 	}
-	lapic_bitmap_init(bitmaps[1]);
-}
-
-const unsigned long *apic_mode_bitmap(bool x2apic)
-{
-	return bitmaps[x2apic];
+	lapic_bitmap_init(apic_mode_bitmaps[1]);
 }
 
 static void write_bitmap(const struct df_vcpu *vcpu)
@@ -50,14 +28,14 @@ static void write_bitmap(const struct df_vcpu *vcpu)
 void apic_mode_vmcs(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	u64 cr8 = CPU_BASED_CR8_LOAD_EXITING | CPU_BASED_CR8_STORE_EXITING;
 
 	write_bitmap(vcpu);
 	if (!lapic_is_here(arch))
 		return;
-	posted_use(true);
-	vmcs_write(CPU_BASED_VM_EXEC_CONTROL,
-		   (vmcs_read(CPU_BASED_VM_EXEC_CONTROL) & ~cr8) | CPU_BASED_TPR_SHADOW);
+	vmcs_set(PIN_BASED_VM_EXEC_CONTROL, PIN_BASED_POSTED_INTR, true);
+	vmcs_set(CPU_BASED_VM_EXEC_CONTROL, CPU_BASED_CR8_LOAD_EXITING |
+					    CPU_BASED_CR8_STORE_EXITING, false);
+	vmcs_set(CPU_BASED_VM_EXEC_CONTROL, CPU_BASED_TPR_SHADOW, true);
 	vmcs_use(IN_USE, true);
 	vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(arch->lapic.page));
 	vmcs_write(POSTED_INTR_NV, POSTED_INTR_VECTOR);
@@ -95,17 +73,15 @@ void apic_mode_write(struct df_vcpu *vcpu)
 		vmcs_use(SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE, true);
 	/* The TLB knows which accesses are the APIC's. */
 	vmx_invvpid_context(arch->vpid);
-	vmx_invept_context(mapping_pointer(vcpu->vm));
+	vmx_invept(VMX_EPT_EXTENT_CONTEXT, mapping_pointer(vcpu->vm));
 }
 
 void apic_mode_write_eoi(const struct df_vcpu *vcpu)
 {
 	const u64 *exits = vcpu->arch.lapic.eoi_exits;
 
-	vmcs_write(EOI_EXIT_BITMAP0, exits[0]);
-	vmcs_write(EOI_EXIT_BITMAP1, exits[1]);
-	vmcs_write(EOI_EXIT_BITMAP2, exits[2]);
-	vmcs_write(EOI_EXIT_BITMAP3, exits[3]);
+	for (int i = 0; i < 4; i++)
+		vmcs_write(EOI_EXIT_BITMAP0 + 2 * i, exits[i]);
 }
 
 /*

@@ -6,15 +6,13 @@
 #ifndef DF_APIC_MODE_H
 #define DF_APIC_MODE_H
 
-#include <linux/types.h>
-
-struct df_vcpu;
+#include "types.h"
 
 /** apic_mode_init() - once, at load; after msr_init(). */
 void apic_mode_init(void);
 
-/** apic_mode_bitmap() - which MSRs do not exit, without and with those of x2APIC mode. */
-const unsigned long *apic_mode_bitmap(bool x2apic);
+/* Which MSRs do not exit, without and with those of x2APIC mode, if the VM has no filter. */
+extern unsigned long apic_mode_bitmaps[2][PAGE_SIZE / sizeof(long)];
 
 /** apic_mode_vmcs() - controls and pages of a new VMCS, which is current. */
 void apic_mode_vmcs(struct df_vcpu *vcpu);

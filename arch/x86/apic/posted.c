@@ -1,20 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/bitops.h>
-#include <linux/rcuwait.h>
-#include <linux/smp.h>
 #include <asm/apic.h>
-#include <asm/irq_vectors.h>
 #include <trace/events/ipi.h>
 
-#include "apic/lapic.h"
-#include "apic/posted.h"
-#include "debug.h"
-#include "vmx/operation.h"
-
-void posted_init(struct df_vcpu_arch *arch)
-{
-	arch->lapic.page->pi.nv = POSTED_INTR_VECTOR;
-}
+#include "x86.h"
 
 void posted_clear(struct df_vcpu_arch *arch)
 {
@@ -152,14 +140,6 @@ bool posted_deliverable(struct df_vcpu_arch *arch)
 {
 	posted_fold(arch);
 	return posted_highest(arch, APIC_IRR) >> 4 > posted_priority(arch) >> 4;
-}
-
-void posted_use(bool on)
-{
-	u64 now = vmcs_read(PIN_BASED_VM_EXEC_CONTROL);
-
-	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, on ? now | PIN_BASED_POSTED_INTR :
-						   now & ~(u64)PIN_BASED_POSTED_INTR);
 }
 
 void posted_write_status(const struct df_vcpu_arch *arch)

@@ -27,10 +27,6 @@
 #include "apic/lapic.h"
 #include "types.h"
 
-struct df_vcpu;
-
-void posted_init(struct df_vcpu_arch *arch);
-
 /** posted_clear() - forget what is on its way. Context: The vCPU's thread. */
 void posted_clear(struct df_vcpu_arch *arch);
 
@@ -109,9 +105,6 @@ u8 posted_priority(const struct df_vcpu_arch *arch);
 
 /** posted_deliverable() - is there one that the priority lets in? Folds. */
 bool posted_deliverable(struct df_vcpu_arch *arch);
-
-/** posted_use() - does the CPU take what is posted while the guest runs? The VMCS current. */
-void posted_use(bool on);
 
 /** posted_write_status() - RVI and SVI, from IRR and ISR; the VMCS current. */
 void posted_write_status(const struct df_vcpu_arch *arch);

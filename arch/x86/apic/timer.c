@@ -1,19 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/kvm.h>
-#include <linux/math64.h>
-#include <linux/minmax.h>
-#include <linux/time64.h>
-#include <asm/apicdef.h>
-#include <asm/tsc.h>
-
-#include "apic/lapic.h"
-#include "apic/posted.h"
-#include "apic/timer.h"
-#include "cpuid.h"
-#include "tsc.h"
-#include "vcpu.h"
-#include "vm.h"
-#include "vmx/operation.h"
+#include "x86.h"
 
 #define MODE_MASK	(APIC_LVT_TIMER_PERIODIC | APIC_LVT_TIMER_TSCDEADLINE)
 
@@ -230,11 +216,8 @@ static u32 ticks_until(u64 deadline, u64 now)
 
 static void use_preemption_timer(struct df_vcpu_arch *arch, bool on)
 {
-	u64 pin = vmcs_read(PIN_BASED_VM_EXEC_CONTROL);
-
 	arch->lapic.timer_on = on;
-	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, on ? pin | PIN_BASED_VMX_PREEMPTION_TIMER :
-						   pin & ~(u64)PIN_BASED_VMX_PREEMPTION_TIMER);
+	vmcs_set(PIN_BASED_VM_EXEC_CONTROL, PIN_BASED_VMX_PREEMPTION_TIMER, on);
 }
 
 void timer_enter(struct df_vcpu_arch *arch)

@@ -12,13 +12,9 @@
 #define DF_TIMER_H
 
 #include <linux/ktime.h>
-#include <linux/types.h>
-#include <asm/apicdef.h>
 #include <asm/msr.h>
 
 #include "types.h"
-
-struct df_vcpu;
 
 /* What KVM has: the counter of a core crystal of 1 GHz. */
 #define TIMER_BUS_CYCLE_NS	1

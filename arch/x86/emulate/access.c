@@ -1,23 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/kvm.h>
-#include <linux/mm.h>
-#include <linux/uaccess.h>
-#include <asm/processor-flags.h>
-#include <asm/trapnr.h>
-#include <asm/vmx.h>
-
-#include "access.h"
-#include "apic/lapic.h"
-#include "arch.h"
-#include "events.h"
-#include "ioeventfd.h"
-#include "memory.h"
-#include "paging.h"
-#include "run.h"
-#include "state.h"
 #include "trace.h"
-#include "vcpu.h"
-#include "vm.h"
+#include "x86.h"
 
 /* ---- through the guest's page tables ------------------------------------------- */
 
@@ -63,112 +46,6 @@ static int translate(struct df_vcpu *vcpu, const struct df_mode *mode, u64 linea
 	return ret ? FAULTED : TRANSLATED;
 }
 
-/* What is left to do when there was a fault, or an error. */
-static int give_up(int ret)
-{
-	return ret == FAULTED ? DF_RESUME : ret;
-}
-
-/* ---- an element, piece by piece --------------------------------------------------- */
-
-static int next_piece(struct df_vcpu *vcpu);
-
-static u8 piece_offset(const struct df_access *access)
-{
-	return access->next ? access->piece[0].len : 0;
-}
-
-static int complete_mmio(struct df_vcpu *vcpu)
-{
-	struct df_access *access = &vcpu->arch.access;
-	const struct df_access_piece *piece = &access->piece[access->next];
-
-	if (!access->write) {
-		u8 *data = (u8 *)&access->data + piece_offset(access);
-
-		memcpy(data, vcpu->run->mmio.data, piece->len);
-		trace_df_mmio(vcpu->id, false, piece->gpa, piece->len, access->data);
-	}
-	access->next++;
-	return next_piece(vcpu);
-}
-
-static int piece_to_user(struct df_vcpu *vcpu, const struct df_access_piece *piece)
-{
-	struct df_access *access = &vcpu->arch.access;
-	struct kvm_run *run = vcpu->run;
-
-	run->mmio.phys_addr = piece->gpa;
-	run->mmio.len = piece->len;
-	run->mmio.is_write = access->write;
-	if (access->write) {
-		memset(run->mmio.data, 0, sizeof(run->mmio.data));
-		memcpy(run->mmio.data, (u8 *)&access->data + piece_offset(access), piece->len);
-		trace_df_mmio(vcpu->id, true, piece->gpa, piece->len, access->data);
-	}
-	vcpu->arch.complete = complete_mmio;
-	return exit_to_user(vcpu, KVM_EXIT_MMIO);
-}
-
-/* No memory is there: a write may be all that somebody waits for. */
-static bool is_signal(struct df_vcpu *vcpu, const struct df_access_piece *piece)
-{
-	const struct df_access *access = &vcpu->arch.access;
-
-	if (!access->write || !df_ioeventfd_signal(vcpu->vm, true, piece->gpa, piece->len,
-						   access->data >> 8 * piece_offset(access)))
-		return false;
-	trace_df_mmio(vcpu->id, true, piece->gpa, piece->len, access->data);
-	return true;
-}
-
-/* Memory is read or written here; user space does the rest. */
-static int next_piece(struct df_vcpu *vcpu)
-{
-	struct df_access *access = &vcpu->arch.access;
-
-	for (; access->next < access->nr; access->next++) {
-		const struct df_access_piece *piece = &access->piece[access->next];
-		u8 *data = (u8 *)&access->data + piece_offset(access);
-		int err;
-
-		if (lapic_access(vcpu, piece->gpa, data, piece->len, access->write))
-			continue;
-		err = df_memory_access(vcpu->vm, piece->gpa, data, piece->len, access->write);
-		if (err == -ENXIO && !is_signal(vcpu, piece))
-			return piece_to_user(vcpu, piece);
-		if (err && err != -ENXIO)
-			return err;
-	}
-	return access->done(vcpu);
-}
-
-/* Starts to read or write @size bytes; @done comes when all are. */
-static int access_begin(struct df_vcpu *vcpu, const struct df_mode *mode, u64 linear, u8 size,
-			bool write, int (*done)(struct df_vcpu *vcpu))
-{
-	struct df_access *access = &vcpu->arch.access;
-	unsigned int kind = write ? DF_PAGING_WRITE : 0;
-	u8 first = min_t(u64, size, PAGE_SIZE - offset_in_page(linear));
-
-	access->nr = first < size ? 2 : 1;
-	access->next = 0;
-	access->write = write;
-	access->done = done;
-	for (int i = 0; i < access->nr; i++) {
-		struct df_access_piece *piece = &access->piece[i];
-		int ret;
-
-		piece->len = i ? size - first : first;
-		ret = translate(vcpu, mode, linear + (i ? first : 0), kind, &piece->gpa);
-		if (ret)
-			return give_up(ret);
-	}
-	if (!write)
-		access->data = 0;
-	return next_piece(vcpu);
-}
-
 /* ---- segments ---------------------------------------------------------------------- */
 
 #define AR_CODE		BIT(3)
@@ -194,8 +71,8 @@ static bool is_within(const struct df_segment *s, u64 offset, u8 size)
 }
 
 /* SDM, "Limit Checking" and "Type Checking"; there are none in 64-bit mode. */
-static int segment(struct df_vcpu *vcpu, const struct df_mode *mode, u8 n, u64 offset, u8 size,
-		   bool write, u64 *linear)
+static int segment(struct df_vcpu *vcpu, const struct df_mode *mode, u8 n, u64 offset, bool write,
+		   u64 *linear)
 {
 	const struct df_segment *s = &mode->segment[n];
 
@@ -203,28 +80,112 @@ static int segment(struct df_vcpu *vcpu, const struct df_mode *mode, u8 n, u64 o
 	if (mode->bytes == 8)
 		return TRANSLATED;
 	*linear = (u32)*linear;
-	if (is_within(s, offset, size) && (!mode->rights || is_right(s, write)))
+	if (is_within(s, offset, vcpu->arch.access.insn.size) &&
+	    (!mode->rights || is_right(s, write)))
 		return TRANSLATED;
 	events_exception_error(&vcpu->arch, n == DF_SEG_SS ? X86_TRAP_SS : X86_TRAP_GP, 0);
 	return FAULTED;
 }
 
-/* Can all of it be written? Asked before what cannot be done twice. */
-static int is_there(struct df_vcpu *vcpu, const struct df_mode *mode, u64 linear, u8 size)
-{
-	u64 gpa;
-	int ret;
+/* ---- an element, piece by piece --------------------------------------------------- */
 
-	ret = translate(vcpu, mode, linear, DF_PAGING_WRITE, &gpa);
-	if (!ret && offset_in_page(linear) + size > PAGE_SIZE)
-		ret = translate(vcpu, mode, PAGE_ALIGN(linear), DF_PAGING_WRITE, &gpa);
+/* Where all of it is. */
+static int locate(struct df_vcpu *vcpu, const struct df_mode *mode, u8 n, u64 offset, bool write)
+{
+	struct df_access *access = &vcpu->arch.access;
+	u8 size = access->insn.size;
+	u64 linear;
+	int ret = segment(vcpu, mode, n, offset, write, &linear);
+
+	for (u8 at = 0; !ret && at < size; at += access->piece[access->nr++].len) {
+		struct df_access_piece *piece = &access->piece[access->nr];
+
+		*piece = (struct df_access_piece){
+			.len = min_t(u64, size - at, PAGE_SIZE - offset_in_page(linear + at)),
+			.at = at,
+			.write = write,
+		};
+		ret = translate(vcpu, mode, linear + at, write ? DF_PAGING_WRITE : 0, &piece->gpa);
+	}
 	return ret;
 }
 
-/* ---- moves ------------------------------------------------------------------------ */
+/*
+ * Both ends of MOVS are located before anything is read: a read from a device is not
+ * done twice because the other end faults. And INS wants to know that it can store
+ * what it is about to read.
+ */
+static int locate_all(struct df_vcpu *vcpu)
+{
+	struct df_vcpu_arch *arch = &vcpu->arch;
+	struct df_access *access = &arch->access;
+	const struct df_insn *insn = &access->insn;
+	struct df_mode mode;
+	int ret = 0;
+
+	if (state_mode(vcpu, &mode))
+		return -EIO;
+	access->nr = 0;
+	access->next = 0;
+	access->data = 0;
+	switch (insn->kind) {
+	case DF_INSN_LOAD:
+	case DF_INSN_STORE:
+		ret = locate(vcpu, &mode, insn->segment,
+			     df_insn_offset(insn, arch->regs, arch->rip),
+			     insn->kind == DF_INSN_STORE);
+		break;
+	case DF_INSN_MOVS:
+	case DF_INSN_OUTS:
+		ret = locate(vcpu, &mode, insn->segment, df_insn_source(insn, arch->regs), false);
+		break;
+	default:
+		break;
+	}
+	if (!ret && (insn->kind == DF_INSN_MOVS || insn->kind == DF_INSN_STOS ||
+		     insn->kind == DF_INSN_INS))
+		ret = locate(vcpu, &mode, DF_SEG_ES, df_insn_destination(insn, arch->regs), true);
+	if (insn->kind == DF_INSN_STORE || insn->kind == DF_INSN_STOS)
+		access->data = df_insn_store_value(insn, arch->regs);
+	return ret;
+}
+
+static int move(struct df_vcpu *vcpu);
+
+static int complete_mmio(struct df_vcpu *vcpu)
+{
+	struct df_access *access = &vcpu->arch.access;
+	const struct df_access_piece *piece = &access->piece[access->next++];
+
+	if (!piece->write) {
+		memcpy((u8 *)&access->data + piece->at, vcpu->run->mmio.data, piece->len);
+		trace_df_mmio(vcpu->id, false, piece->gpa, piece->len, access->data);
+	}
+	return move(vcpu);
+}
+
+/* No memory is there: a write may be all that somebody waits for; user space does the rest. */
+static int piece_to_user(struct df_vcpu *vcpu, const struct df_access_piece *piece)
+{
+	u64 data = vcpu->arch.access.data >> 8 * piece->at;
+	struct kvm_run *run = vcpu->run;
+
+	if (piece->write) {
+		trace_df_mmio(vcpu->id, true, piece->gpa, piece->len, vcpu->arch.access.data);
+		if (df_ioeventfd_signal(vcpu->vm, true, piece->gpa, piece->len, data))
+			return DF_RESUME;
+		data &= GENMASK_ULL(8 * piece->len - 1, 0);
+		memcpy(run->mmio.data, &data, sizeof(run->mmio.data));
+	}
+	run->mmio.phys_addr = piece->gpa;
+	run->mmio.len = piece->len;
+	run->mmio.is_write = piece->write;
+	vcpu->arch.complete = complete_mmio;
+	return exit_to_user(vcpu, KVM_EXIT_MMIO);
+}
 
 /* The exit was like a fault's, with RF set: an instruction that is done clears it. */
-static void skip(struct df_vcpu *vcpu)
+static int skip(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 
@@ -232,112 +193,74 @@ static void skip(struct df_vcpu *vcpu)
 	arch->rflags &= ~(u64)X86_EFLAGS_RF;
 	arch->dirty |= DF_DIRTY_RFLAGS;
 	exit_skip(arch);
-}
-
-static int load_done(struct df_vcpu *vcpu)
-{
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	df_insn_load(&arch->access.insn, arch->regs, arch->access.data);
-	arch->dirty |= DF_DIRTY_RSP;
-	skip(vcpu);
 	return DF_RESUME;
 }
 
-static int store_done(struct df_vcpu *vcpu)
-{
-	skip(vcpu);
-	return DF_RESUME;
-}
-
-static int string_done(struct df_vcpu *vcpu)
+static int step(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 
-	if (df_insn_step(&arch->access.insn, arch->regs, arch->rflags & X86_EFLAGS_DF))
-		skip(vcpu);
-	return DF_RESUME;
+	return df_insn_step(&arch->access.insn, arch->regs, arch->rflags & X86_EFLAGS_DF) ?
+	       skip(vcpu) : DF_RESUME;
 }
 
-static int locate_destination(struct df_vcpu *vcpu, const struct df_mode *mode, u64 *linear)
+static int out(struct df_vcpu *vcpu)
 {
-	const struct df_insn *insn = &vcpu->arch.access.insn;
+	const struct df_access *access = &vcpu->arch.access;
+	u16 port = IO_PORT(vcpu->arch.exit.qualification);
+	u8 size = access->insn.size;
 
-	return segment(vcpu, mode, DF_SEG_ES, df_insn_destination(insn, vcpu->arch.regs),
-		       insn->size, true, linear);
+	trace_df_pio(vcpu->id, true, port, size, access->data);
+	if (df_ioeventfd_signal(vcpu->vm, false, port, size, access->data))
+		return step(vcpu);
+	memcpy(df_vcpu_pio_data(vcpu), &access->data, size);
+	vcpu->arch.complete = step;
+	return exit_pio(vcpu, vcpu->arch.exit.qualification);
 }
 
-static int store_string(struct df_vcpu *vcpu, const struct df_mode *mode)
-{
-	u64 linear;
-	int ret;
-
-	ret = locate_destination(vcpu, mode, &linear);
-	if (ret)
-		return give_up(ret);
-	return access_begin(vcpu, mode, linear, vcpu->arch.access.insn.size, true, string_done);
-}
-
-/* The element of MOVS has been read; the registers have not changed since. */
-static int movs_loaded(struct df_vcpu *vcpu)
-{
-	struct df_mode mode;
-	int err = state_mode(vcpu, &mode);
-
-	return err ? err : store_string(vcpu, &mode);
-}
-
-/*
- * Both ends of MOVS are translated before anything is read: a read from a
- * device is not done twice because the other end faults.
- */
-static int move_string(struct df_vcpu *vcpu, const struct df_mode *mode)
-{
-	const struct df_insn *insn = &vcpu->arch.access.insn;
-	u64 from, to;
-	int ret;
-
-	ret = segment(vcpu, mode, insn->segment, df_insn_source(insn, vcpu->arch.regs), insn->size,
-		      false, &from);
-	if (!ret)
-		ret = locate_destination(vcpu, mode, &to);
-	if (!ret)
-		ret = is_there(vcpu, mode, to, insn->size);
-	if (ret)
-		return give_up(ret);
-	return access_begin(vcpu, mode, from, insn->size, false, movs_loaded);
-}
-
-static int load_or_store(struct df_vcpu *vcpu, const struct df_mode *mode)
+/* Memory is read or written here, as is the APIC's page; and then the instruction is done. */
+static int move(struct df_vcpu *vcpu)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
-	const struct df_insn *insn = &arch->access.insn;
-	bool write = insn->kind == DF_INSN_STORE;
-	u64 linear;
-	int ret;
+	struct df_access *access = &arch->access;
 
-	ret = segment(vcpu, mode, insn->segment, df_insn_offset(insn, arch->regs, arch->rip),
-		      insn->size, write, &linear);
-	if (ret)
-		return give_up(ret);
-	if (write)
-		arch->access.data = df_insn_store_value(insn, arch->regs);
-	return access_begin(vcpu, mode, linear, insn->size, write, write ? store_done : load_done);
-}
+	for (; access->next < access->nr; access->next++) {
+		const struct df_access_piece *piece = &access->piece[access->next];
+		u8 *data = (u8 *)&access->data + piece->at;
+		int ret;
 
-static int execute(struct df_vcpu *vcpu, const struct df_mode *mode)
-{
-	struct df_access *access = &vcpu->arch.access;
-
-	switch (access->insn.kind) {
-	case DF_INSN_MOVS:
-		return move_string(vcpu, mode);
-	case DF_INSN_STOS:
-		access->data = df_insn_store_value(&access->insn, vcpu->arch.regs);
-		return store_string(vcpu, mode);
-	default:
-		return load_or_store(vcpu, mode);
+		if (lapic_access(vcpu, piece->gpa, data, piece->len, piece->write))
+			continue;
+		ret = df_memory_access(vcpu->vm, piece->gpa, data, piece->len, piece->write);
+		if (ret == -ENXIO)
+			ret = piece_to_user(vcpu, piece);
+		else if (!ret)
+			continue;
+		if (ret != DF_RESUME)
+			return ret;
 	}
+	switch (access->insn.kind) {
+	case DF_INSN_LOAD:
+		df_insn_load(&access->insn, arch->regs, access->data);
+		arch->dirty |= DF_DIRTY_RSP;
+		return skip(vcpu);
+	case DF_INSN_STORE:
+		return skip(vcpu);
+	case DF_INSN_OUTS:
+		return out(vcpu);
+	default:
+		return step(vcpu);
+	}
+}
+
+/* After a fault the guest runs it again, or takes the exception. */
+static int execute(struct df_vcpu *vcpu)
+{
+	int ret = locate_all(vcpu);
+
+	if (ret)
+		return ret == FAULTED ? DF_RESUME : ret;
+	return move(vcpu);
 }
 
 /* ---- the instruction --------------------------------------------------------------- */
@@ -385,16 +308,14 @@ int emulate_mmio(struct df_vcpu *vcpu)
 	u8 bytes[DF_INSN_MAX_BYTES];
 	struct df_mode mode;
 	size_t n;
-	int err;
 
-	err = state_mode(vcpu, &mode);
-	if (err)
-		return err;
+	if (state_mode(vcpu, &mode))
+		return -EIO;
 	if (fetch(vcpu, &mode, bytes, &n))
 		return emulate_failed(vcpu, bytes, 0);
 	if (df_insn_decode(insn, bytes, n, mode.bytes))
 		return emulate_failed(vcpu, bytes, n);
-	return execute(vcpu, &mode);
+	return execute(vcpu);
 }
 
 /* ---- string port I/O (SDM, "VM-Exit Instruction Information") --------------------- */
@@ -403,74 +324,14 @@ int emulate_mmio(struct df_vcpu *vcpu)
 #define ADDRESS_BYTES(info)	(2U << ((info) >> 7 & 7))
 #define SEGMENT(info)		min_t(u8, (info) >> 15 & 7, DF_SEG_GS)
 
-static int string_io_done(struct df_vcpu *vcpu)
-{
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	if (df_insn_step(&arch->access.insn, arch->regs, arch->rflags & X86_EFLAGS_DF))
-		exit_skip(arch);
-	return DF_RESUME;
-}
-
 static int complete_ins(struct df_vcpu *vcpu)
 {
 	struct df_access *access = &vcpu->arch.access;
 	u8 size = access->insn.size;
-	struct df_mode mode;
-	u64 linear;
-	int ret;
 
-	access->data = 0;
 	memcpy(&access->data, df_vcpu_pio_data(vcpu), size);
 	trace_df_pio(vcpu->id, false, IO_PORT(vcpu->arch.exit.qualification), size, access->data);
-	ret = state_mode(vcpu, &mode);
-	if (!ret)
-		ret = locate_destination(vcpu, &mode, &linear);
-	if (ret)
-		return give_up(ret);
-	return access_begin(vcpu, &mode, linear, size, true, string_io_done);
-}
-
-static int outs_loaded(struct df_vcpu *vcpu)
-{
-	struct df_access *access = &vcpu->arch.access;
-	u16 port = IO_PORT(vcpu->arch.exit.qualification);
-	u8 size = access->insn.size;
-
-	trace_df_pio(vcpu->id, true, port, size, access->data);
-	if (df_ioeventfd_signal(vcpu->vm, false, port, size, access->data))
-		return string_io_done(vcpu);
-	memcpy(df_vcpu_pio_data(vcpu), &access->data, size);
-	vcpu->arch.complete = string_io_done;
-	return exit_pio(vcpu, vcpu->arch.exit.qualification);
-}
-
-/* INS wants to know that it can store what it is about to read. */
-static int begin_ins(struct df_vcpu *vcpu, const struct df_mode *mode)
-{
-	u64 linear;
-	int ret;
-
-	ret = locate_destination(vcpu, mode, &linear);
-	if (!ret)
-		ret = is_there(vcpu, mode, linear, vcpu->arch.access.insn.size);
-	if (ret)
-		return give_up(ret);
-	vcpu->arch.complete = complete_ins;
-	return exit_pio(vcpu, vcpu->arch.exit.qualification);
-}
-
-static int begin_outs(struct df_vcpu *vcpu, const struct df_mode *mode)
-{
-	const struct df_insn *insn = &vcpu->arch.access.insn;
-	u64 linear;
-	int ret;
-
-	ret = segment(vcpu, mode, insn->segment, df_insn_source(insn, vcpu->arch.regs), insn->size,
-		      false, &linear);
-	if (ret)
-		return give_up(ret);
-	return access_begin(vcpu, mode, linear, insn->size, false, outs_loaded);
+	return move(vcpu);
 }
 
 int emulate_string_io(struct df_vcpu *vcpu)
@@ -478,22 +339,23 @@ int emulate_string_io(struct df_vcpu *vcpu)
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	struct df_insn *insn = &arch->access.insn;
 	u64 q = arch->exit.qualification;
-	struct df_mode mode;
-	int err;
+	int ret;
 
 	*insn = (struct df_insn){
 		.kind = q & IO_IN ? DF_INSN_INS : DF_INSN_OUTS,
+		.len = arch->exit.insn_len,
 		.size = IO_SIZE(q),
 		.segment = SEGMENT(arch->exit.insn_info),
 		.address_size = ADDRESS_BYTES(arch->exit.insn_info),
 		.rep = q & IO_REP,
 	};
-	if (!df_insn_count(insn, arch->regs)) {
-		exit_skip(arch);
-		return DF_RESUME;
-	}
-	err = state_mode(vcpu, &mode);
-	if (err)
-		return err;
-	return q & IO_IN ? begin_ins(vcpu, &mode) : begin_outs(vcpu, &mode);
+	if (!df_insn_count(insn, arch->regs))
+		return skip(vcpu);
+	if (insn->kind == DF_INSN_OUTS)
+		return execute(vcpu);
+	ret = locate_all(vcpu);
+	if (ret)
+		return ret == FAULTED ? DF_RESUME : ret;
+	arch->complete = complete_ins;
+	return exit_pio(vcpu, q);
 }

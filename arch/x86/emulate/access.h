@@ -20,11 +20,10 @@ struct df_vcpu;
  * struct df_access - one element on its way between the guest's memory and us
  * @insn: whose it is
  * @data: the element
- * @piece: where it is: in one place, or in two if it crosses pages
+ * @piece: where it is read, and then where it is written: each is one place, or two if
+ *	it crosses pages
  * @nr: how many pieces there are
  * @next: which of them is to be read or written next
- * @write: the direction
- * @done: what comes when all pieces are read or written
  */
 struct df_access {
 	struct df_insn insn;
@@ -32,11 +31,10 @@ struct df_access {
 	struct df_access_piece {
 		u64 gpa;
 		u8 len;
-	} piece[2];
-	u8 nr;
-	u8 next;
-	bool write;
-	int (*done)(struct df_vcpu *vcpu);
+		u8 at;		/* in the element */
+		bool write;
+	} piece[4];
+	u8 nr, next;
 };
 
 /**

@@ -79,15 +79,12 @@ static const struct form forms[] = {
  */
 struct decoder {
 	const u8 *bytes;
-	size_t n;
-	size_t at;
+	size_t n, at;
 	unsigned int mode;
 	int error;
 	u8 rex;
 	int segment;
-	bool operand_prefix;
-	bool address_prefix;
-	bool rep;
+	bool operand_prefix, address_prefix, rep;
 };
 
 static u64 low_bytes(u64 value, unsigned int bytes)
@@ -216,8 +213,7 @@ static unsigned int rex_bit(const struct decoder *d, unsigned int bit)
 static void take_base16(struct df_insn *insn, unsigned int mod, unsigned int rm)
 {
 	static const struct {
-		s8 base;
-		s8 index;
+		s8 base, index;
 	} registers[8] = {
 		{ RBX, RSI }, { RBX, RDI }, { RBP, RSI }, { RBP, RDI },
 		{ RSI, NONE }, { RDI, NONE }, { RBP, NONE }, { RBX, NONE },

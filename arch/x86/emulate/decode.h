@@ -12,12 +12,7 @@
 
 /* INS and OUTS are not decoded: the CPU tells. They step like the other strings. */
 enum df_insn_kind {
-	DF_INSN_LOAD,
-	DF_INSN_STORE,
-	DF_INSN_MOVS,
-	DF_INSN_STOS,
-	DF_INSN_INS,
-	DF_INSN_OUTS,
+	DF_INSN_LOAD, DF_INSN_STORE, DF_INSN_MOVS, DF_INSN_STOS, DF_INSN_INS, DF_INSN_OUTS
 };
 
 /**
@@ -45,19 +40,10 @@ enum df_insn_kind {
  */
 struct df_insn {
 	enum df_insn_kind kind;
-	u8 len;
-	u8 size;
-	u8 reg;
-	u8 reg_size;
-	bool high_byte;
-	bool sign_extend;
-	bool has_imm;
-	bool rep;
-	bool rip_relative;
-	u8 address_size;
-	u8 segment;
-	s8 base;
-	s8 index;
+	u8 len, size, reg, reg_size;
+	bool high_byte, sign_extend, has_imm, rep, rip_relative;
+	u8 address_size, segment;
+	s8 base, index;
 	u8 scale;
 	s64 disp;
 	u64 imm;

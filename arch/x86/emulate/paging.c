@@ -34,8 +34,7 @@
  * @value: what it is
  */
 struct step {
-	u64 gpa;
-	u64 value;
+	u64 gpa, value;
 };
 
 /**
@@ -59,12 +58,8 @@ struct walk {
 	const struct df_paging_ops *ops;
 	void *data;
 	u64 linear;
-	unsigned int access;
-	unsigned int entry_bytes;
-	unsigned int index_bits;
-	unsigned int level;
-	u64 table;
-	u64 granted;
+	unsigned int access, entry_bytes, index_bits, level;
+	u64 table, granted;
 	bool no_execute;
 	struct step steps[MAX_LEVELS];
 	unsigned int nr_steps;

@@ -24,14 +24,10 @@
  * @ac: RFLAGS.AC
  */
 struct df_paging {
-	u64 cr0;
-	u64 cr3;
-	u64 cr4;
-	u64 efer;
+	u64 cr0, cr3, cr4, efer;
 	u64 pdpte[4];
 	unsigned int phys_bits;
-	bool user;
-	bool ac;
+	bool user, ac;
 };
 
 /**

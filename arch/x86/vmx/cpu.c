@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/cpu.h>
-#include <linux/mm.h>
-#include <linux/mutex.h>
-#include <linux/percpu.h>
-#include <linux/smp.h>
 #include <linux/workqueue.h>
 #include <asm/nospec-branch.h>
 
-#include "arch.h"
-#include "host.h"
-#include "types.h"
-#include "vmx/cpu.h"
-#include "vmx/operation.h"
+#include "x86.h"
 
 /**
  * struct vmx_cpu - VMX on one CPU; its own, with interrupts off
- * @region: for VMXON; while VMX is on
+ * @region: for VMXON
  * @loaded: vCPUs whose VMCS is active here
  * @on: in VMX operation
  */
@@ -56,7 +48,7 @@ static int cpu_enable(void)
 	if (err)
 		return err;
 	/* What an earlier owner of VMX left in the TLB under the same tags. */
-	vmx_invept_all();
+	vmx_invept(VMX_EPT_EXTENT_GLOBAL, 0);
 	INIT_LIST_HEAD(&this->loaded);
 	this_cpu_write(vmx_current, NULL);
 	this->on = true;
@@ -102,16 +94,6 @@ static void disable_this(void *unused)
 	cpu_disable();
 }
 
-static void free_regions(void)
-{
-	int cpu;
-
-	for_each_possible_cpu(cpu) {
-		vmx_region_free(per_cpu(vmx_cpu.region, cpu));
-		per_cpu(vmx_cpu.region, cpu) = NULL;
-	}
-}
-
 /*
  * The host goes down, perhaps in the middle of anything: no lock, no list is
  * changed, nothing is freed. What is not cleared would be written back into the
@@ -155,47 +137,24 @@ static void leave_for_good(void)
 		smp_call_on_cpu(cpu, leave_here, NULL, false);
 }
 
-static int alloc_regions(const struct vmx_capabilities *caps)
-{
-	int cpu;
-
-	for_each_online_cpu(cpu) {
-		per_cpu(vmx_cpu.region, cpu) = vmx_region_alloc(cpu_to_node(cpu), caps);
-		if (!per_cpu(vmx_cpu.region, cpu)) {
-			free_regions();
-			return -ENOMEM;
-		}
-	}
-	return 0;
-}
-
-static int enable_all(const struct vmx_capabilities *caps)
+static int enable_all(void)
 {
 	atomic_t failed = ATOMIC_INIT(0);
-	int err;
+	/* First the callbacks: a crash in the middle finds what is on already. */
+	int err = df_host_vmx_begin(emergency_leave, leave_for_good);
 
-	err = alloc_regions(caps);
 	if (err)
 		return err;
-	/* First the callbacks: a crash in the middle finds what is on already. */
-	err = df_host_vmx_begin(emergency_leave, leave_for_good);
-	if (err)
-		goto free_regions;
 	on_each_cpu(enable_this, &failed, 1);
 	err = atomic_read(&failed);
-	if (err)
-		goto disable;
-	return 0;
-
-disable:
-	on_each_cpu(disable_this, NULL, 1);
-	df_host_vmx_end();
-free_regions:
-	free_regions();
+	if (err) {
+		on_each_cpu(disable_this, NULL, 1);
+		df_host_vmx_end();
+	}
 	return err;
 }
 
-int vmx_get(const struct vmx_capabilities *caps)
+int vmx_get(void)
 {
 	int err = 0;
 
@@ -204,7 +163,7 @@ int vmx_get(const struct vmx_capabilities *caps)
 	if (has_left)
 		return -EBUSY;
 	if (!is_on)
-		err = enable_all(caps);
+		err = enable_all();
 	if (!err) {
 		is_on = true;
 		users++;
@@ -220,7 +179,6 @@ static void leave_all(struct work_struct *unused)
 		return;
 	on_each_cpu(disable_this, NULL, 1);
 	df_host_vmx_end();
-	free_regions();
 	is_on = false;
 }
 
@@ -249,11 +207,11 @@ int vmx_cpu_online(const struct vmx_capabilities *caps)
 	unsigned long flags;
 	int err;
 
-	if (!is_on || has_left)
-		return 0;
 	this_cpu_write(vmx_cpu.region, vmx_region_alloc(numa_node_id(), caps));
 	if (!this_cpu_read(vmx_cpu.region))
 		return -ENOMEM;
+	if (!is_on || has_left)
+		return 0;
 	local_irq_save(flags);
 	err = cpu_enable();
 	local_irq_restore(flags);
@@ -332,7 +290,7 @@ void vmx_unload(struct df_vcpu_arch *arch)
 static void flush_here(void *eptp)
 {
 	if (this_cpu_read(vmx_cpu.on))
-		vmx_invept_context(*(u64 *)eptp);
+		vmx_invept(VMX_EPT_EXTENT_CONTEXT, *(u64 *)eptp);
 }
 
 void vmx_flush_ept(const struct cpumask *cpus, u64 eptp)

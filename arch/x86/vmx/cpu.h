@@ -12,12 +12,11 @@
 
 /**
  * vmx_get() - switch VMX on, on every CPU, unless it is on already
- * @caps: of every CPU
  *
  * Context: Process context, may sleep.
  * Return: 0, -ENOMEM, or -EBUSY if another hypervisor holds VMX.
  */
-int vmx_get(const struct vmx_capabilities *caps);
+int vmx_get(void);
 
 /** vmx_put() - switch it off again, soon, if nobody needs it any more. May sleep. */
 void vmx_put(void);

@@ -10,14 +10,8 @@
 
 #include "features.h"
 
-#define ROW(_required, _capability, _mask, _value, _name, _need) {	\
-	.name		= _name,					\
-	.need		= _need,					\
-	.capability	= VMX_CAP_##_capability,			\
-	.mask		= _mask,					\
-	.value		= _value,					\
-	.required	= _required,					\
-}
+#define ROW(_required, _capability, _mask, _value, _name, _need)	\
+	{ _name, _need, VMX_CAP_##_capability, _mask, _value, _required }
 
 /* A control that may be set: the high half of its MSR has its bit. */
 #define CONTROL(bit)			((u64)(bit) << 32)

@@ -9,16 +9,8 @@
 
 /* The capability MSRs (SDM, appendix "VMX Capability Reporting Facility"). */
 enum vmx_capability {
-	VMX_CAP_BASIC,
-	VMX_CAP_PIN,
-	VMX_CAP_PRIMARY,
-	VMX_CAP_SECONDARY,
-	VMX_CAP_TERTIARY,
-	VMX_CAP_EXIT,
-	VMX_CAP_ENTRY,
-	VMX_CAP_EPT_VPID,
-	VMX_CAP_MISC,
-	NR_VMX_CAPS
+	VMX_CAP_BASIC, VMX_CAP_PIN, VMX_CAP_PRIMARY, VMX_CAP_SECONDARY, VMX_CAP_TERTIARY,
+	VMX_CAP_EXIT, VMX_CAP_ENTRY, VMX_CAP_EPT_VPID, VMX_CAP_MISC, NR_VMX_CAPS
 };
 
 /**
@@ -40,11 +32,9 @@ struct vmx_capabilities {
  * @required: the module refuses a CPU without it
  */
 struct vmx_feature {
-	const char *name;
-	const char *need;
+	const char *name, *need;
 	enum vmx_capability capability;
-	u64 mask;
-	u64 value;
+	u64 mask, value;
 	bool required;
 };
 

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/errno.h>
 #include <linux/printk.h>
 #include <asm/bugs.h>
-#include <asm/cpufeature.h>
-#include <asm/processor.h>
 
-#include "mitigations.h"
-#include "operation.h"
+#include "x86.h"
 
 DEFINE_STATIC_KEY_FALSE(vmx_flushes_l1d);
 

@@ -11,6 +11,8 @@
 #include <asm/cpufeature.h>
 #include <asm/msr.h>
 
+#include "types.h"
+
 DECLARE_STATIC_KEY_FALSE(vmx_flushes_l1d);
 
 /**

@@ -1,11 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/gfp.h>
-#include <linux/irqflags.h>
-#include <linux/lockdep.h>
-#include <linux/mm.h>
-
-#include "host.h"
-#include "operation.h"
+#include "x86.h"
 
 /*
  * Several of these MSRs exist only where others say so; asking for one that

@@ -11,12 +11,11 @@
 #include <linux/bug.h>
 #include <linux/cpumask.h>
 #include <linux/errno.h>
-#include <linux/types.h>
 #include <asm/asm.h>
 #include <asm/msr.h>
-#include <asm/vmx.h>
 
 #include "features.h"
+#include "types.h"
 
 /*
  * The first word of a VMXON region and of a VMCS is the revision that the CPU
@@ -65,12 +64,12 @@ void vmx_region_free(struct vmx_region *region);
 int vmx_enter_operation(struct vmx_region *region);
 void vmx_leave_operation(void);
 
-/* An instruction with a physical address in memory as its operand. */
-#define VMX_INSTRUCTION(insn, pa) do {					\
-	asm goto("1: " insn " %[addr]\n\t"				\
+/* An instruction that tells of VMfail by its flags. */
+#define VMX_INSTRUCTION(insn, clobber, ...) do {			\
+	asm goto("1: " insn "\n\t"					\
 		 "jna %l[vmfail]\n\t"					\
 		 _ASM_EXTABLE(1b, %l[fault])				\
-		 : : [addr] "m" (pa) : "cc", "memory" : vmfail, fault);	\
+		 : : __VA_ARGS__ : clobber : vmfail, fault);		\
 	return 0;							\
 vmfail:									\
 	return -EIO;							\
@@ -80,44 +79,28 @@ fault:									\
 
 static inline int vmxon(u64 pa)
 {
-	VMX_INSTRUCTION("vmxon", pa);
+	VMX_INSTRUCTION("vmxon %[addr]", "memory", [addr] "m" (pa));
 }
 
 static inline int vmclear(u64 pa)
 {
-	VMX_INSTRUCTION("vmclear", pa);
+	VMX_INSTRUCTION("vmclear %[addr]", "memory", [addr] "m" (pa));
 }
 
 static inline int vmptrld(u64 pa)
 {
-	VMX_INSTRUCTION("vmptrld", pa);
+	VMX_INSTRUCTION("vmptrld %[addr]", "memory", [addr] "m" (pa));
 }
 
 static inline int vmxoff(void)
 {
-	asm goto("1: vmxoff\n\t"
-		 "jna %l[vmfail]\n\t"
-		 _ASM_EXTABLE(1b, %l[fault])
-		 : : : "cc", "memory" : vmfail, fault);
-	return 0;
-vmfail:
-	return -EIO;
-fault:
-	return -EFAULT;
+	VMX_INSTRUCTION("vmxoff", "memory");
 }
 
 static inline int vmwrite(enum vmcs_field field, unsigned long value)
 {
-	asm goto("1: vmwrite %[value], %[field]\n\t"
-		 "jna %l[vmfail]\n\t"
-		 _ASM_EXTABLE(1b, %l[fault])
-		 : : [field] "r" ((unsigned long)field), [value] "rm" (value)
-		 : "cc" : vmfail, fault);
-	return 0;
-vmfail:
-	return -EIO;
-fault:
-	return -EFAULT;
+	VMX_INSTRUCTION("vmwrite %[value], %[field]", "cc",
+			[field] "r" ((unsigned long)field), [value] "rm" (value));
 }
 
 /* Only in VMX operation: it has no way to tell of a fault. */
@@ -154,6 +137,7 @@ vmfail:
 #endif
 }
 
+/* What this CPU remembers under an EPTP, or (VMX_EPT_EXTENT_GLOBAL) under any. */
 static inline void vmx_invept(unsigned long extent, u64 eptp)
 {
 	struct {
@@ -162,16 +146,6 @@ static inline void vmx_invept(unsigned long extent, u64 eptp)
 
 	asm volatile("invept %[operand], %[extent]"
 		     : : [operand] "m" (operand), [extent] "r" (extent) : "cc", "memory");
-}
-
-static inline void vmx_invept_context(u64 eptp)
-{
-	vmx_invept(VMX_EPT_EXTENT_CONTEXT, eptp);
-}
-
-static inline void vmx_invept_all(void)
-{
-	vmx_invept(VMX_EPT_EXTENT_GLOBAL, 0);
 }
 
 /* What this CPU remembers of a vCPU's translations, by its VPID. */

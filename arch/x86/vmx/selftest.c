@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/irqflags.h>
-#include <linux/mm.h>
-#include <linux/smp.h>
-#include <linux/topology.h>
-
-#include "operation.h"
 #include "selftest.h"
+#include "x86.h"
 
 /* Nothing in particular: a value that no reset leaves behind. */
 #define PATTERN		0x1db710641db71064UL

@@ -3,6 +3,7 @@
 #define DF_VMX_SELFTEST_H
 
 #include "features.h"
+#include "types.h"
 
 /**
  * vmx_selftest() - see that VMX does as documented on this CPU

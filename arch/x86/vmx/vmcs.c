@@ -1,21 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/bitops.h>
 #include <asm/desc.h>
-#include <asm/cpufeature.h>
-#include <asm/msr.h>
 #include <asm/perf_event.h>
 #include <asm/segment.h>
-#include <asm/trapnr.h>
 
-#include "apic/mode.h"
-#include "cpuid.h"
-#include "mapping.h"
-#include "state.h"
-#include "types.h"
-#include "vcpu.h"
-#include "vm.h"
-#include "vmcs.h"
-#include "operation.h"
+#include "x86.h"
 
 /* What we want of each field of controls. */
 #define WANT_PIN	(PIN_BASED_EXT_INTR_MASK | PIN_BASED_NMI_EXITING | PIN_BASED_VIRTUAL_NMIS)
@@ -102,11 +90,11 @@ bool vmcs_can(u32 secondary)
 	return controls.secondary_allowed & secondary;
 }
 
-void vmcs_use(u32 secondary, bool on)
+void vmcs_set(enum vmcs_field controls, u32 bits, bool on)
 {
-	u64 now = vmcs_read(SECONDARY_VM_EXEC_CONTROL);
+	u64 now = vmcs_read(controls);
 
-	vmcs_write(SECONDARY_VM_EXEC_CONTROL, on ? now | secondary : now & ~(u64)secondary);
+	vmcs_write(controls, on ? now | bits : now & ~(u64)bits);
 }
 
 /*
@@ -128,6 +116,21 @@ unsigned long vmcs_host_gate(u8 vector)
 	return gate_offset((const gate_desc *)idt.address + vector);
 }
 
+/* Nothing of this is used, and no field is 0 by itself. */
+static const u16 unused[] = {
+	HOST_DS_SELECTOR, HOST_ES_SELECTOR, HOST_FS_SELECTOR, HOST_GS_SELECTOR, HOST_FS_BASE,
+	XSS_EXIT_BITMAP, PAGE_FAULT_ERROR_CODE_MASK, PAGE_FAULT_ERROR_CODE_MATCH,
+	CR3_TARGET_COUNT, VM_EXIT_MSR_STORE_COUNT, VM_EXIT_MSR_LOAD_COUNT,
+	VM_ENTRY_MSR_LOAD_COUNT, VM_ENTRY_INTR_INFO_FIELD,
+};
+
+/* Of the guest, after a reset. */
+static const u16 zeroes[] = {
+	GUEST_GDTR_BASE, GUEST_IDTR_BASE, GUEST_CR3, GUEST_IA32_DEBUGCTL, GUEST_SYSENTER_CS,
+	GUEST_SYSENTER_ESP, GUEST_SYSENTER_EIP, GUEST_INTERRUPTIBILITY_INFO,
+	GUEST_ACTIVITY_STATE, GUEST_PENDING_DBG_EXCEPTIONS,
+};
+
 static void init_host(void)
 {
 	struct desc_ptr idt;
@@ -138,11 +141,6 @@ static void init_host(void)
 	vmcs_write(HOST_RIP, (unsigned long)vmx_exit_point);
 	vmcs_write(HOST_CS_SELECTOR, __KERNEL_CS);
 	vmcs_write(HOST_SS_SELECTOR, __KERNEL_DS);
-	vmcs_write(HOST_DS_SELECTOR, 0);
-	vmcs_write(HOST_ES_SELECTOR, 0);
-	vmcs_write(HOST_FS_SELECTOR, 0);
-	vmcs_write(HOST_GS_SELECTOR, 0);
-	vmcs_write(HOST_FS_BASE, 0);
 	vmcs_write(HOST_TR_SELECTOR, GDT_ENTRY_TSS * 8);
 	vmcs_write(HOST_IA32_EFER, read_msr_or_0(MSR_EFER));
 	vmcs_write(HOST_IA32_PAT, read_msr_or_0(MSR_IA32_CR_PAT));
@@ -193,20 +191,14 @@ static void init_controls(struct df_vcpu *vcpu)
 	vmcs_write(VIRTUAL_PROCESSOR_ID, vcpu->arch.vpid);
 	vmcs_write(EPT_POINTER, mapping_pointer(vcpu->vm));
 	vmcs_write(VMCS_LINK_POINTER, ~0ULL);
-	vmcs_write(XSS_EXIT_BITMAP, 0);
 	if (vmcs_can(SECONDARY_EXEC_PAUSE_LOOP_EXITING)) {
 		vmcs_write(PLE_GAP, PAUSE_GAP);
 		vmcs_write(PLE_WINDOW, PAUSE_WINDOW);
 	}
 
 	vmcs_set_exceptions(0);
-	vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
-	vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
-	vmcs_write(CR3_TARGET_COUNT, 0);
-	vmcs_write(VM_EXIT_MSR_STORE_COUNT, 0);
-	vmcs_write(VM_EXIT_MSR_LOAD_COUNT, 0);
-	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, 0);
-	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(unused); i++)
+		vmcs_write(unused[i], 0);
 }
 
 static void init_segment(int n, u16 selector, u64 base, u32 limit, u32 access)
@@ -236,25 +228,17 @@ void vmcs_reset(struct df_vcpu *vcpu, bool init)
 			init_segment(n, 0, 0, 0xffff, 0x93);
 	init_segment(DF_SEG_LDTR, 0, 0, 0xffff, 0x82);
 	init_segment(DF_SEG_TR, 0, 0, 0xffff, 0x8b);
-	vmcs_write(GUEST_GDTR_BASE, 0);
 	vmcs_write(GUEST_GDTR_LIMIT, 0xffff);
-	vmcs_write(GUEST_IDTR_BASE, 0);
 	vmcs_write(GUEST_IDTR_LIMIT, 0xffff);
 
+	for (size_t i = 0; i < ARRAY_SIZE(zeroes); i++)
+		vmcs_write(zeroes[i], 0);
 	state_set_cr0(X86_CR0_ET | cr0);
 	state_set_cr4(arch, 0);
-	vmcs_write(GUEST_CR3, 0);
 	state_set_efer(arch, 0);
 	if (!init)
 		vmcs_write(GUEST_IA32_PAT, 0x0007040600070406ULL);
 	vmcs_write(GUEST_DR7, 0x400);
-	vmcs_write(GUEST_IA32_DEBUGCTL, 0);
-	vmcs_write(GUEST_SYSENTER_CS, 0);
-	vmcs_write(GUEST_SYSENTER_ESP, 0);
-	vmcs_write(GUEST_SYSENTER_EIP, 0);
-	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, 0);
-	vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
-	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
 	/* Paging is off now. */
 	vmx_invvpid_context(arch->vpid);
 }

@@ -6,9 +6,7 @@
 #define DF_VMX_VMCS_H
 
 #include "features.h"
-
-struct df_vcpu;
-struct df_vcpu_arch;
+#include "types.h"
 
 /**
  * vmcs_resolve_controls() - choose the VMX controls for this host, once
@@ -42,7 +40,13 @@ u64 vmcs_disabled_exits(void);
 bool vmcs_can(u32 secondary);
 
 /* Of the current VMCS: a secondary control on or off; exceptions that exit beside ours. */
-void vmcs_use(u32 secondary, bool on);
+void vmcs_set(enum vmcs_field controls, u32 bits, bool on);
+
+static inline void vmcs_use(u32 secondary, bool on)
+{
+	vmcs_set(SECONDARY_VM_EXEC_CONTROL, secondary, on);
+}
+
 void vmcs_set_exceptions(u32 others);
 
 /* From entry.S; -1 is VMfail, -2 a fault, and all else is of run_exit(). */
