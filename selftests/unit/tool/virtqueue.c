@@ -214,7 +214,7 @@ TEST_F(ring, many_large_buffers_break_the_device)
 	EXPECT_TRUE(breaks(self, 0));
 }
 
-TEST_F(ring, an_indirect_descriptor_breaks_the_device)
+TEST_F(ring, an_indirect_descriptor_that_nobody_agreed_upon_breaks_the_device)
 {
 	describe(&self->guest, 0, BUFFERS, 16, VRING_DESC_F_INDIRECT, 0);
 	EXPECT_TRUE(breaks(self, 0));
@@ -235,6 +235,111 @@ TEST_F(ring, a_driver_that_scribbles_over_its_used_ring_harms_only_itself)
 		offer(&self->guest, 0);
 		ASSERT_TRUE(ring__pop(&self->ring, &self->chain));
 		ring__push(&self->ring, &self->chain, 0);
+	}
+}
+
+/* What the driver accepts beyond plain rings. */
+static void accept_features(FIXTURE_DATA(ring) * self)
+{
+	self->dev.negotiated = 1ULL << VIRTIO_RING_F_INDIRECT_DESC |
+			       1ULL << VIRTIO_RING_F_EVENT_IDX;
+	ring__start(&self->ring, &self->dev, &self->dev.queues[0]);
+}
+
+/* An indirect table of @entries at TABLE, that has one buffer after the other. */
+#define TABLE 0x30000
+
+static struct vring_desc *indirect(FIXTURE_DATA(ring) * self, unsigned int entries)
+{
+	struct vring_desc *table = memory__at(&machine.memory, TABLE, entries * sizeof(*table));
+
+	accept_features(self);
+	for (unsigned int i = 0; i < entries; i++)
+		table[i] = (struct vring_desc){ BUFFERS, 1, VRING_DESC_F_NEXT, i + 1 };
+	table[entries - 1].flags = 0;
+	describe(&self->guest, 0, TABLE, entries * sizeof(*table), VRING_DESC_F_INDIRECT, 0);
+	return table;
+}
+
+TEST_F(ring, an_indirect_table_is_a_chain_where_the_driver_has_accepted_them)
+{
+	indirect(self, RING_ENTRIES);
+	offer(&self->guest, 0);
+	ASSERT_TRUE(ring__pop(&self->ring, &self->chain));
+	EXPECT_EQ(RING_ENTRIES, self->chain.readable);
+}
+
+TEST_F(ring, an_indirect_table_may_follow_other_descriptors)
+{
+	indirect(self, 2);
+	describe(&self->guest, 1, BUFFERS, 1, VRING_DESC_F_NEXT, 0);
+	offer(&self->guest, 1);
+	ASSERT_TRUE(ring__pop(&self->ring, &self->chain));
+	EXPECT_EQ(3, self->chain.readable);
+}
+
+TEST_F(ring, a_table_of_more_descriptors_than_the_ring_breaks_the_device)
+{
+	indirect(self, RING_ENTRIES + 1);
+	EXPECT_TRUE(breaks(self, 0));
+}
+
+TEST_F(ring, a_loop_in_an_indirect_table_breaks_the_device)
+{
+	struct vring_desc *table = indirect(self, 2);
+
+	table[1].flags = VRING_DESC_F_NEXT;
+	table[1].next = 0;
+	EXPECT_TRUE(breaks(self, 0));
+}
+
+TEST_F(ring, a_link_beyond_an_indirect_table_breaks_the_device)
+{
+	indirect(self, 2)[0].next = 2;
+	EXPECT_TRUE(breaks(self, 0));
+}
+
+TEST_F(ring, a_table_in_a_table_breaks_the_device)
+{
+	indirect(self, 2)[0] = (struct vring_desc){ TABLE, 32, VRING_DESC_F_INDIRECT, 0 };
+	EXPECT_TRUE(breaks(self, 0));
+}
+
+TEST_F(ring, a_descriptor_behind_an_indirect_one_breaks_the_device)
+{
+	indirect(self, 1);
+	self->guest.desc[0].flags |= VRING_DESC_F_NEXT;
+	EXPECT_TRUE(breaks(self, 0));
+}
+
+TEST_F(ring, a_table_of_no_descriptor_or_half_a_one_breaks_the_device)
+{
+	indirect(self, 1);
+	self->guest.desc[0].len = 0;
+	EXPECT_TRUE(breaks(self, 0));
+	self->dev.broken = false;
+	self->guest.desc[0].len = 8;
+	EXPECT_TRUE(breaks(self, 0));
+}
+
+TEST_F(ring, a_table_that_is_not_in_memory_breaks_the_device)
+{
+	indirect(self, 1);
+	self->guest.desc[0].addr = MEMORY_SIZE - 8;
+	EXPECT_TRUE(breaks(self, 0));
+}
+
+TEST_F(ring, an_empty_one_says_that_the_next_chain_is_to_be_kicked)
+{
+	const __virtio16 *avail_event = (__virtio16 *)&self->guest.used->ring[RING_ENTRIES];
+
+	accept_features(self);
+	describe(&self->guest, 0, BUFFERS, 1, 0, 0);
+	for (unsigned int i = 1; i < 3; i++) {
+		offer(&self->guest, 0);
+		EXPECT_TRUE(ring__pop(&self->ring, &self->chain));
+		EXPECT_FALSE(ring__pop(&self->ring, &self->chain));
+		EXPECT_EQ(i, *avail_event);
 	}
 }
 
