@@ -194,7 +194,6 @@ int queue__main(int argc, char **argv)
 		return release(argv[2], argv[3], false);
 	if (!strcmp(verb, "release") && argc == 5 && !strcmp(last, "--force"))
 		return release(argv[2], argv[3], true);
-	complain("queue takes list, assign NAME QUEUE or release NAME QUEUE; see dragonfly queue "
-		 "--help");
+	complain("see dragonfly queue --help for what queue takes");
 	return STATUS_USAGE;
 }

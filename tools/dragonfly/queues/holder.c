@@ -63,9 +63,8 @@ int holder__take(const char *queue, const char *vm)
 	flock(dir, LOCK_EX);
 	other = read_holder(dir, file);
 	if (other)
-		complain("%s belongs to VM %s, and to one at a time: dragonfly queue release %s %s "
-			 "frees it",
-			 queue, other, other, queue);
+		complain("%s belongs to VM %s: dragonfly queue release %s %s frees it", queue,
+			 other, other, queue);
 	else
 		fd = lock_file(dir, file, vm);
 	close(dir);

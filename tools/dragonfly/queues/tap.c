@@ -37,10 +37,9 @@ static int open_queue(const char *name, unsigned int flags)
 	int header = sizeof(struct virtio_net_hdr_mrg_rxbuf);
 
 	if (fd < 0)
-		return complain("cannot open /dev/net/tun (%s): modprobe tun, and be root or have "
-				"its owner give you access",
+		return complain("cannot open /dev/net/tun (%s): modprobe tun, or be root",
 				strerror(errno));
-	strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+	snprintf(request.ifr_name, IFNAMSIZ, "%s", name);
 	if (!ioctl(fd, TUNSETIFF, &request) && !ioctl(fd, TUNSETVNETHDRSZ, &header))
 		return fd;
 	complain("cannot open the tap %s (%s): %s", name, strerror(errno),

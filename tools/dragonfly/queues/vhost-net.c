@@ -29,11 +29,11 @@
 #define RING_FEATURES                                                              \
 	(FEATURE(VIRTIO_RING_F_INDIRECT_DESC) | FEATURE(VIRTIO_RING_F_EVENT_IDX) | \
 	 FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_NET_F_MRG_RXBUF))
-#define TAP_FEATURES                                                            \
-	(FEATURE(VIRTIO_NET_F_CSUM) | FEATURE(VIRTIO_NET_F_HOST_TSO4) |         \
-	 FEATURE(VIRTIO_NET_F_HOST_TSO6) | FEATURE(VIRTIO_NET_F_HOST_ECN) |     \
-	 FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_TSO4) |  \
-	 FEATURE(VIRTIO_NET_F_GUEST_TSO6) | FEATURE(VIRTIO_NET_F_GUEST_ECN) |   \
+#define TAP_FEATURES                                                           \
+	(FEATURE(VIRTIO_NET_F_CSUM) | FEATURE(VIRTIO_NET_F_HOST_TSO4) |        \
+	 FEATURE(VIRTIO_NET_F_HOST_TSO6) | FEATURE(VIRTIO_NET_F_HOST_ECN) |    \
+	 FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_TSO4) | \
+	 FEATURE(VIRTIO_NET_F_GUEST_TSO6) | FEATURE(VIRTIO_NET_F_GUEST_ECN) |  \
 	 FEATURE(VIRTIO_NET_F_MAC) | FEATURE(VIRTIO_NET_F_STATUS))
 #define PAIRS_FEATURES (FEATURE(VIRTIO_NET_F_MQ) | FEATURE(VIRTIO_NET_F_CTRL_VQ))
 
@@ -99,10 +99,9 @@ static int use_pairs(struct vhost_net *net, unsigned int nr)
 /* VIRTIO_NET_CTRL_MQ is the only class that is offered. */
 static uint8_t obey(struct vhost_net *net, const struct virtio_net_ctrl_hdr *hdr, uint16_t pairs)
 {
-	bool good = hdr->class == VIRTIO_NET_CTRL_MQ &&
-		    hdr->cmd == VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET &&
-		    net->dev.negotiated & FEATURE(VIRTIO_NET_F_MQ) && pairs &&
-		    !use_pairs(net, pairs);
+	bool good =
+		hdr->class == VIRTIO_NET_CTRL_MQ && hdr->cmd == VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET &&
+		net->dev.negotiated & FEATURE(VIRTIO_NET_F_MQ) && pairs && !use_pairs(net, pairs);
 
 	return good ? VIRTIO_NET_OK : VIRTIO_NET_ERR;
 }
@@ -302,9 +301,8 @@ static int open_vhost(struct vhost_net *net, struct pair *pair)
 {
 	pair->vhost = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
 	if (pair->vhost < 0)
-		return complain("cannot open /dev/vhost-net (%s), which serves every tap: "
-				"modprobe vhost_net, and be root or have its owner give you access",
-				strerror(errno));
+		return complain("%s needs /dev/vhost-net (%s): modprobe vhost_net, or be root",
+				net->dev.name, strerror(errno));
 	return vhost__ioctl(&net->dev, pair->vhost, VHOST_SET_OWNER, NULL);
 }
 

@@ -42,8 +42,8 @@ struct vhost_vdpa {
 	struct watch fate; /* an inotify: the device goes, or the process behind it */
 	int process; /* the latter's watch */
 	char path[VDUSE_PATH_MAX]; /* what that process has open; empty if it is hardware */
-	unsigned int pairs; /* of a net: that the device has, which is where its control queue is */
-	unsigned int limit; /* queues, or pairs, that the guest is told of; 0: as many as there are */
+	unsigned int pairs; /* of a net: behind all of them is its control queue */
+	unsigned int limit; /* queues, or pairs, that the guest is told of; 0: all */
 	bool mapped;
 };
 
@@ -71,10 +71,10 @@ static int set_status(struct vhost_vdpa *v, uint8_t status)
 	if (vdpa_ioctl(v, VHOST_VDPA_SET_STATUS, &status) ||
 	    vdpa_ioctl(v, VHOST_VDPA_GET_STATUS, &back))
 		return -1;
-	return back == status ? 0 :
-				complain("%s: its status is 0x%x where 0x%x was wanted: see the "
-					 "log of who serves it",
-					 v->dev.name, back, status);
+	return back == status ?
+		       0 :
+		       complain("%s has status 0x%x, not 0x%x: see the log of who serves it",
+				v->dev.name, back, status);
 }
 
 static bool vdpa_accept(struct virtio_device *dev)
@@ -114,8 +114,7 @@ static int map_memory(struct vhost_vdpa *v)
 {
 	v->mapped = true;
 	return update_iotlb(v, VHOST_IOTLB_UPDATE) ?
-		       complain("%s cannot map the guest's memory (%s): is the limit on locked "
-				"memory (ulimit -l) below it?",
+		       complain("%s cannot map the guest's memory (%s): raise ulimit -l",
 				v->dev.name, strerror(errno)) :
 		       0;
 }
@@ -135,9 +134,8 @@ static int set_rings(struct vhost_vdpa *v)
 		const struct virtqueue *vq = &v->dev.queues[i];
 		struct vhost_vring_state enable = { ring_index(v, i), 1 };
 
-		if (vq->enabled &&
-		    (vhost__set_ring(&v->dev, v->fd, enable.index, vq, false) ||
-		     vdpa_ioctl(v, VHOST_VDPA_SET_VRING_ENABLE, &enable)))
+		if (vq->enabled && (vhost__set_ring(&v->dev, v->fd, enable.index, vq, false) ||
+				    vdpa_ioctl(v, VHOST_VDPA_SET_VRING_ENABLE, &enable)))
 			return -1;
 	}
 	return 0;
@@ -185,8 +183,9 @@ static int vdpa_start(struct virtio_device *dev)
 /* Where in the configuration the number of queues is that a limit hides. */
 static unsigned int limit_offset(const struct vhost_vdpa *v)
 {
-	return v->dev.id == VIRTIO_ID_NET ? offsetof(struct virtio_net_config, max_virtqueue_pairs) :
-					    offsetof(struct virtio_blk_config, num_queues);
+	return v->dev.id == VIRTIO_ID_NET ?
+		       offsetof(struct virtio_net_config, max_virtqueue_pairs) :
+		       offsetof(struct virtio_blk_config, num_queues);
 }
 
 struct config_access {
@@ -294,8 +293,7 @@ static void fate_ready(void *context, uint32_t events)
 	}
 	/* It was the only one that had it open. */
 	if (closed && v->dev.started) {
-		complain("%s: the process that served it has ended: start its daemon again, or "
-			 "release it",
+		complain("%s: who served it has ended: start its daemon again, or release it",
 			 v->dev.name);
 		virtio__broken(&v->dev);
 	}
@@ -386,8 +384,7 @@ static int limit_queues(struct vhost_vdpa *v, unsigned int count, unsigned int w
 	if (v->dev.id == VIRTIO_ID_NET)
 		nr = limit_net(v, wanted);
 	else if (wanted && v->dev.id != VIRTIO_ID_BLOCK)
-		return complain("%s is neither disk nor network (virtio device %u): leave out "
-				"queues=",
+		return complain("%s is neither disk nor network (device %u): leave out queues=",
 				v->dev.name, v->dev.id);
 	if (nr > (int)count)
 		return complain("%s has %u queues, not %d", v->dev.name, count, nr);
