@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "dragonfly.h"
@@ -96,4 +98,26 @@ int tap__attach(const char *name, int fd, bool attach)
 	if (!ioctl(fd, TUNSETQUEUE, &request) || errno == EINVAL)
 		return 0;
 	return complain("%s refuses TUNSETQUEUE (%s)", name, strerror(errno));
+}
+
+int tap__watch(void)
+{
+	struct sockaddr_nl links = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	if (fd >= 0 && !bind(fd, (struct sockaddr *)&links, sizeof(links)))
+		return fd;
+	complain("cannot watch the host's interfaces (%s): see ulimit -n", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/* What they say is of no interest, nor that some of it was lost. */
+void tap__seen(int watch)
+{
+	char message[4096];
+
+	while (recv(watch, message, sizeof(message), 0) >= 0 || errno == ENOBUFS || errno == EINTR)
+		;
 }

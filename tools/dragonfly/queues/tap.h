@@ -22,4 +22,11 @@ int tap__set_offload(const char *name, int fd, uint64_t features);
 /* Whether packets for the guest come this way; of an interface with several queues. */
 int tap__attach(const char *name, int fd, bool attach);
 
+/*
+ * A descriptor that is ready when some interface of the host has come, gone or
+ * changed; reading it empty. The tap itself tells nobody that it has been deleted.
+ */
+int tap__watch(void);
+void tap__seen(int watch);
+
 #endif

@@ -9,6 +9,7 @@
 #include <linux/virtio_ids.h>
 #include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
+#include <net/if.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,8 @@ struct vhost_net {
 	unsigned int nr_pairs;
 	struct pair pairs[TAP_QUEUES_MAX];
 	struct watch error; /* an eventfd: vhost cannot make sense of a ring */
+	struct watch links; /* the host's interfaces (tap.h) */
+	unsigned int interface; /* the tap's number; another one's if it is made anew */
 	struct watch kicked; /* the control queue's kick eventfd, or -1 */
 	struct ring control;
 };
@@ -236,6 +239,10 @@ static void net_destroy(struct virtio_device *dev)
 		loop__remove(&dev->machine->loop, &net->error);
 		close(net->error.fd);
 	}
+	if (net->links.fd >= 0) {
+		loop__remove(&dev->machine->loop, &net->links);
+		close(net->links.fd);
+	}
 	for (unsigned int i = 0; i < net->nr_pairs; i++) {
 		if (net->pairs[i].vhost >= 0)
 			close(net->pairs[i].vhost);
@@ -265,6 +272,19 @@ static void error_ready(void *context, uint32_t events)
 		return;
 	complain("%s: the guest's virtqueues are not in order: it has to reset the device",
 		 net->dev.name);
+	use_pairs(net, 0);
+	virtio__broken(&net->dev);
+}
+
+static void links_ready(void *context, uint32_t events)
+{
+	struct vhost_net *net = context;
+
+	(void)events;
+	tap__seen(net->links.fd);
+	if (net->dev.broken || if_nametoindex(net->dev.name) == net->interface)
+		return;
+	complain("%s has been taken away from the host: release it", net->dev.name);
 	use_pairs(net, 0);
 	virtio__broken(&net->dev);
 }
@@ -343,6 +363,10 @@ static int watch(struct vhost_net *net)
 	if (net->error.fd < 0)
 		return complain("%s: no more file descriptors (%s): raise the limit (ulimit -n)",
 				net->dev.name, strerror(errno));
+	net->interface = if_nametoindex(net->dev.name);
+	net->links = (struct watch){ tap__watch(), links_ready, net };
+	if (net->links.fd < 0 || loop__add(&net->dev.machine->loop, &net->links, EPOLLIN))
+		return -1;
 	return loop__add(&net->dev.machine->loop, &net->error, EPOLLIN);
 }
 
@@ -364,7 +388,7 @@ struct virtio_device *vhost_net__create(struct machine *machine,
 		free(net);
 		return NULL;
 	}
-	net->error.fd = -1;
+	net->error.fd = net->links.fd = -1;
 	net->nr_pairs = options->queues ? options->queues : 1;
 	net->dev = (struct virtio_device){
 		.ops = &net_ops,
