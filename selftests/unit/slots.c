@@ -310,7 +310,10 @@ TEST(what_may_change_and_what_not)
 		const char *what;
 		struct df_slot new;
 		bool may;
-#define SLOT(f) { .gfn = 0x100, .pages = 0x10, .hva = 0x10000, .flags = f }
+#define SLOT(f)                                                         \
+	{                                                               \
+		.gfn = 0x100, .pages = 0x10, .hva = 0x10000, .flags = f \
+	}
 	} rows[] = {
 		{ "nothing", { .gfn = 0x100, .pages = 0x10, .hva = 0x10000 }, true },
 		{ "moved", { .gfn = 0x900, .pages = 0x10, .hva = 0x10000 }, true },

@@ -90,9 +90,9 @@ static int load_initrd(const struct memory *memory, const struct image *image, c
 	if (end > image->initrd_end)
 		end = image->initrd_end;
 	if (end < image->end || end - image->end < file.size + PAGE) {
-		complain("%s (%zu MiB) does not fit behind the kernel: give the guest more than "
-			 "%" PRIu64 " MiB with --mem",
-			 path, (file.size >> 20) + 1, memory->size >> 20);
+		complain("%s does not fit behind the kernel: give more than %" PRIu64
+			 "M with --mem",
+			 path, memory->size >> 20);
 		file__unmap(&file);
 		return -1;
 	}

@@ -77,8 +77,7 @@ static int check_place(const struct file *file, const struct memory *memory, uin
 		return complain("%s goes to %" PRIu64 " MiB, which no guest has: give another",
 				file->path, start >> 20);
 	if (!memory__at(memory, start, size))
-		return complain("%s needs %" PRIu64 " MiB at %" PRIu64 " MiB: give the guest more "
-				"with --mem",
+		return complain("%s needs %" PRIu64 " MiB at %" PRIu64 " MiB: give more with --mem",
 				file->path, (size >> 20) + 1, start >> 20);
 	return 0;
 }
