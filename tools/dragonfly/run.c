@@ -234,17 +234,29 @@ static void tell(enum outcome outcome)
 		complain("%s", sentences[outcome]);
 }
 
+/* Each virtqueue has two or three descriptors, and devices without faults pin all memory. */
+static void raise_limits(void)
+{
+	static const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	/* With CAP_SYS_RESOURCE; without it as far as it goes. */
+	if (setrlimit(RLIMIT_MEMLOCK, &unlimited) && !getrlimit(RLIMIT_MEMLOCK, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_MEMLOCK, &limit);
+	}
+}
+
 static int run(const struct options *options)
 {
 	static struct machine machine;
 	enum outcome outcome = FAILED;
-	struct rlimit files;
 
-	/* Each virtqueue has two or three descriptors. */
-	if (!getrlimit(RLIMIT_NOFILE, &files)) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
+	raise_limits();
 	if (!machine__create(&machine, options)) {
 		outcome = machine__run(&machine);
 		tell(outcome);
