@@ -305,6 +305,14 @@ TEST_F(ring, a_table_in_a_table_breaks_the_device)
 	EXPECT_TRUE(breaks(self, 0));
 }
 
+TEST_F(ring, a_table_that_is_the_ring_itself_breaks_the_device)
+{
+	accept_features(self);
+	describe(&self->guest, 0, RINGS, RING_ENTRIES * sizeof(*self->guest.desc),
+		 VRING_DESC_F_INDIRECT, 0);
+	EXPECT_TRUE(breaks(self, 0));
+}
+
 TEST_F(ring, a_descriptor_behind_an_indirect_one_breaks_the_device)
 {
 	indirect(self, 1);

@@ -65,24 +65,26 @@ static bool add(const struct ring *ring, struct chain *chain, const struct vring
 struct table {
 	const struct vring_desc *descs;
 	unsigned int size;
+	bool indirect; /* also where it is the very memory of the ring's */
 };
 
 /* An indirect table ends the chain, and has no other below it. */
 static bool enter(const struct ring *ring, struct table *table, const struct vring_desc *desc)
 {
 	if (!(ring->dev->negotiated & FEATURE(VIRTIO_RING_F_INDIRECT_DESC)) ||
-	    table->descs != ring->desc || desc->flags & VRING_DESC_F_NEXT ||
+	    table->indirect || desc->flags & VRING_DESC_F_NEXT ||
 	    desc->len % sizeof(*table->descs))
 		return false;
 	table->descs = at(ring, desc->addr, desc->len, __alignof__(*table->descs));
 	table->size = desc->len / sizeof(*table->descs);
+	table->indirect = true;
 	return table->descs;
 }
 
 /* A loop ends where the chain has more descriptors than the ring. */
 static bool walk(const struct ring *ring, struct chain *chain)
 {
-	struct table table = { ring->desc, ring->vq->size };
+	struct table table = { ring->desc, ring->vq->size, false };
 	uint16_t index = chain->head;
 	uint64_t bytes = 0;
 
