@@ -227,7 +227,8 @@ void machine__pause(struct machine *machine)
 {
 	machine->paused = true;
 	for (unsigned int i = 0; i < machine->nr_vcpus; i++)
-		vcpu__kick(&machine->vcpus[i]);
+		if (machine->vcpus[i].started)
+			vcpu__kick(&machine->vcpus[i]);
 	while (machine->active && machine->outcome == RUNNING)
 		pthread_cond_wait(&machine->changed, &machine->lock);
 }
