@@ -2,8 +2,10 @@
 /*
  * dragonfly - drive the hypervisor from the command line
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dragonfly.h"
 
@@ -34,10 +36,26 @@ static void usage(FILE *out)
 		     "  --version    the version of the tool\n");
 }
 
+/*
+ * What the shell has closed (">&-") would be the numbers of what is opened next, and
+ * a guest's output would go there. None of these can be read or written.
+ */
+static void fill_standard_files(void)
+{
+	int fd;
+
+	do
+		fd = open("/", O_PATH | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "";
 
+	fill_standard_files();
 	if (!strcmp(verb, "--help") || !strcmp(verb, "-h") || !strcmp(verb, "help")) {
 		usage(stdout);
 		return STATUS_OK;
