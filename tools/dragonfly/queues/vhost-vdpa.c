@@ -167,15 +167,15 @@ static int vdpa_start(struct virtio_device *dev)
 {
 	struct vhost_vdpa *v = to_vdpa(dev);
 
+	/* First: from here on its end is either seen or told of. */
+	watch_process(v);
 	if (ask_alive(v))
 		return -1;
 	/* Resetting the device has taken this eventfd away from it, and the queues'. */
 	if (!map_memory(v) && !set_rings(v) &&
 	    !vdpa_ioctl(v, VHOST_VDPA_SET_CONFIG_CALL, &v->config.fd) &&
-	    !set_status(v, STATUS_RUNNING)) {
-		watch_process(v);
+	    !set_status(v, STATUS_RUNNING))
 		return 0;
-	}
 	vdpa_stop(dev);
 	return -1;
 }
