@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "dragonfly.h"
 #include "queues/holder.h"
@@ -257,7 +258,7 @@ TEST_F(holder, a_second_taker_learns_the_name_of_the_first)
 TEST_F(holder, what_a_killed_one_had_is_free)
 {
 	int ready[2], fd, status;
-	char *name;
+	char *name, file[64];
 	pid_t pid;
 
 	ASSERT_EQ(0, pipe(ready));
@@ -275,6 +276,8 @@ TEST_F(holder, what_a_killed_one_had_is_free)
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
 	EXPECT_EQ(NULL, holder__of(QUEUE));
+	snprintf(file, sizeof(file), "%s/dragonfly/queue-vhost-vdpa-0", self->root);
+	EXPECT_EQ(-1, access(file, F_OK));
 	fd = holder__take(QUEUE, "db2");
 	ASSERT_LE(0, fd);
 	name = holder__of(QUEUE);

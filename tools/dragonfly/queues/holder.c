@@ -21,7 +21,7 @@ static void file_name(char file[NAME_MAX + 1], const char *queue)
 }
 
 /*
- * With the run directory locked. The lock is an open file description's, as those of
+ * With the run directory locked; what a killed VM has left goes. The lock is an open file description's, as those of
  * the VMs' names: a fork() of the VM keeps it, and it can be looked at without taking it.
  */
 static char *read_holder(int dir, const char *file)
@@ -29,12 +29,14 @@ static char *read_holder(int dir, const char *file)
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	char name[VM_NAME_MAX + 1] = "";
 	int fd = openat(dir, file, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	bool held;
+	bool known, held;
 
 	if (fd < 0)
 		return NULL;
-	held = !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK &&
-	       read(fd, name, VM_NAME_MAX) >= 0;
+	known = !fcntl(fd, F_OFD_GETLK, &lock);
+	held = known && lock.l_type != F_UNLCK && read(fd, name, VM_NAME_MAX) >= 0;
+	if (known && lock.l_type == F_UNLCK)
+		unlinkat(dir, file, 0);
 	close(fd);
 	return held ? strdup(name) : NULL;
 }
