@@ -257,6 +257,22 @@ TEST_F(bus, a_removed_device_leaves_its_bar_and_its_slot)
 	EXPECT_EQ(1, self->a.pci.slot);
 }
 
+TEST_F(bus, a_slot_that_is_to_be_ejected_is_filled_last)
+{
+	static struct device more[PCI_SLOTS];
+
+	pci__expect(machine.pci, 1, true);
+	pci__remove(machine.pci, &self->a.pci);
+	for (unsigned int slot = 3; slot < PCI_SLOTS; slot++) {
+		more[slot] = new_device(&more[slot]);
+		ASSERT_EQ(0, pci__add(machine.pci, &more[slot].pci));
+		EXPECT_EQ(slot, more[slot].pci.slot);
+	}
+	self->a = new_device(&self->a);
+	EXPECT_EQ(0, pci__add(machine.pci, &self->a.pci));
+	EXPECT_EQ(1, self->a.pci.slot);
+}
+
 TEST_F(bus, a_33rd_device_is_refused_with_a_sentence)
 {
 	static struct device more[PCI_SLOTS];

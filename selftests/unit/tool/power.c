@@ -16,7 +16,7 @@
 
 /* The bus, in PCI's place. */
 static struct pci_device devices[PCI_SLOTS];
-static uint32_t filled;
+static uint32_t filled, expected;
 
 struct pci_device *pci__device(struct pci *pci, unsigned int slot)
 {
@@ -28,6 +28,12 @@ void pci__remove(struct pci *pci, struct pci_device *dev)
 {
 	(void)pci;
 	filled &= ~(1U << (dev - devices));
+}
+
+void pci__expect(struct pci *pci, unsigned int slot, bool ejection)
+{
+	(void)pci;
+	expected = ejection ? expected | 1U << slot : expected & ~(1U << slot);
 }
 
 FIXTURE(power)
@@ -129,6 +135,16 @@ TEST_F(power, what_is_let_go_of_leaves_the_bus)
 	EXPECT_EQ(0, in(DOWN, 4));
 	ioapic__eoi(machine.ioapic, 0x41);
 	EXPECT_EQ(1, messages());
+}
+
+TEST_F(power, what_is_asked_for_is_expected_until_it_is_let_go_of)
+{
+	hotplug__ask(self->hotplug, 3);
+	hotplug__ask(self->hotplug, 4);
+	in(DOWN, 4);
+	EXPECT_EQ(1 << 3 | 1 << 4, expected);
+	out(EJECT, 1 << 3, 4);
+	EXPECT_EQ(1 << 4, expected);
 }
 
 TEST_F(power, slots_are_emptied_by_whole_writes_and_never_the_bridges)

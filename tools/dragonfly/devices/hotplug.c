@@ -43,6 +43,8 @@ static void eject(struct hotplug *hotplug, uint32_t slots)
 
 		if (dev)
 			pci__remove(pci, dev);
+		if (slots >> slot & 1)
+			pci__expect(pci, slot, false);
 	}
 	hotplug->down &= ~slots;
 	update_line(hotplug);
@@ -99,6 +101,7 @@ void hotplug__came(struct hotplug *hotplug, unsigned int slot)
 void hotplug__ask(struct hotplug *hotplug, unsigned int slot)
 {
 	hotplug->down |= 1U << slot;
+	pci__expect(hotplug->machine->pci, slot, true);
 	update_line(hotplug);
 }
 

@@ -27,6 +27,7 @@
 struct pci {
 	struct machine *machine;
 	struct pci_device *slots[PCI_SLOTS];
+	uint32_t ejected; /* slots, soon */
 	struct pci_device bridge;
 	struct region ecam, ports;
 	uint32_t address; /* what is written to CONFIG_PORT */
@@ -246,12 +247,25 @@ static int assign_bar(struct pci *pci, struct pci_device *dev, unsigned int bar)
 	return 0;
 }
 
+/* The first, but those that are to be ejected only if there is no other. */
+static unsigned int free_slot(const struct pci *pci)
+{
+	unsigned int last = PCI_SLOTS;
+
+	for (unsigned int slot = 0; slot < PCI_SLOTS; slot++) {
+		if (pci->slots[slot])
+			continue;
+		if (!(pci->ejected >> slot & 1))
+			return slot;
+		last = slot;
+	}
+	return last;
+}
+
 int pci__add(struct pci *pci, struct pci_device *dev)
 {
-	unsigned int slot = 0;
+	unsigned int slot = free_slot(pci);
 
-	while (slot < PCI_SLOTS && pci->slots[slot])
-		slot++;
 	if (slot == PCI_SLOTS)
 		return complain("all %d PCI slots are taken: release a queue first", PCI_SLOTS);
 	dev->machine = pci->machine;
@@ -276,6 +290,13 @@ void pci__remove(struct pci *pci, struct pci_device *dev)
 	remap(pci);
 	if (dev->removed)
 		dev->removed(dev);
+}
+
+void pci__expect(struct pci *pci, unsigned int slot, bool ejection)
+{
+	uint32_t bit = 1U << slot;
+
+	pci->ejected = ejection ? pci->ejected | bit : pci->ejected & ~bit;
 }
 
 struct pci_device *pci__device(struct pci *pci, unsigned int slot)

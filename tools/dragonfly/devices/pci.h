@@ -51,6 +51,12 @@ int pci__add(struct pci *pci, struct pci_device *dev);
 /* Takes it off the bus, now, and calls removed(). */
 void pci__remove(struct pci *pci, struct pci_device *dev);
 
+/*
+ * Will the guest eject what is, or was, in a slot? Whatever is there by then goes, so
+ * that others come there last.
+ */
+void pci__expect(struct pci *pci, unsigned int slot, bool ejection);
+
 /* The one in a slot, or NULL. */
 struct pci_device *pci__device(struct pci *pci, unsigned int slot);
 
