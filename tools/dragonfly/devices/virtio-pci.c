@@ -3,6 +3,7 @@
  * Virtio over PCI, modern only: what the guest finds in configuration space and behind
  * the BARs, after "Virtio Over PCI Bus" of the virtio specification.
  */
+#include <errno.h>
 #include <linux/pci_regs.h>
 #include <linux/virtio_pci.h>
 #include <poll.h>
@@ -33,6 +34,15 @@ static struct virtio_pci *of(struct pci_device *pci)
 
 /* --- the ways of the queues --- */
 
+/* EBUSY: another VM has the hardware's page, or the eventfd. */
+static void fail(struct virtio_device *dev, unsigned int queue, const char *what)
+{
+	if (!dev->broken)
+		complain("%s: virtqueue %u gets no %s (%s): the guest has to reset the device",
+			 dev->name, queue, what, strerror(errno));
+	virtio__broken(dev);
+}
+
 void virtio_pci__update_queue(struct virtio_pci *vp, unsigned int queue)
 {
 	struct path *path = &vp->queues[queue].path;
@@ -40,7 +50,7 @@ void virtio_pci__update_queue(struct virtio_pci *vp, unsigned int queue)
 	bool open = msix__message(&vp->msix, vp->queues[queue].vector, &msi);
 
 	if (path->vq && path__message(path, open ? &msi : NULL))
-		virtio__broken(vp->dev);
+		fail(vp->dev, queue, "interrupt");
 }
 
 void virtio_pci__update_config(struct virtio_pci *vp)
@@ -65,7 +75,7 @@ void virtio_pci__connect(struct virtio_pci *vp)
 			continue;
 		if (path__assign(&vp->queues[i].path, dev->machine, &dev->queues[i],
 				 bar->region.start + (uint64_t)i * PAGE))
-			virtio__broken(dev);
+			fail(dev, i, "kicks");
 		virtio_pci__update_queue(vp, i);
 	}
 }
