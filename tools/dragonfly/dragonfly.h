@@ -24,7 +24,7 @@ int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* What this thread complains of goes into @text from now on; NULL: to stderr again. */
 void complain_to(char *text, size_t size);
 
-/* How many sentences stderr still takes: a daemon's log does not grow without end. */
+/* How many sentences stderr still takes: a log does not grow without end. */
 extern unsigned int complaints_left;
 
 /*
