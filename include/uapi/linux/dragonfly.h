@@ -119,8 +119,9 @@ struct dragonfly_queue {
  * one that is no eventfd; EINVAL for a call_fd without local APICs in the kernel;
  * EFAULT for a doorbell that is not as said; EBUSY for a doorbell that a
  * queue of any VM has, or a call_fd that a queue of any VM or an irqfd has; EEXIST
- * for a notify_gpa where the VM has a slot, a doorbell or, without a doorbell,
- * an ioeventfd or a queue that the same store could be for; ENOSPC; ENOMEM; EMFILE.
+ * for a doorbell where the VM has a slot or a doorbell, and for a kick_fd if there
+ * is an ioeventfd or a queue that the same store could be for (memory at that place
+ * comes first, as for KVM_IOEVENTFD); ENOSPC; ENOMEM; EMFILE.
  */
 #define DRAGONFLY_QUEUE_ASSIGN	_IOW(DRAGONFLY_IOCTL_TYPE, 0x00, struct dragonfly_queue)
 
