@@ -20,6 +20,27 @@
 
 #define KICK_SIGNAL SIGUSR1
 
+#define IA32_MISC_ENABLE 0x1a0
+#define FAST_STRINGS (1ULL << 0)
+
+/*
+ * CPUs come out of reset with it, the hypervisor's vCPUs do not. Without it, Linux
+ * drops ERMS whatever CPUID says, but not FSRM; up to 6.2, its memmove() then lets
+ * the length of a short copy fall below zero, and overwrites the kernel.
+ */
+static int enable_fast_strings(int fd)
+{
+	struct {
+		struct kvm_msrs header;
+		struct kvm_msr_entry misc_enable;
+	} msrs = { .header.nmsrs = 1, .misc_enable.index = IA32_MISC_ENABLE };
+
+	if (ioctl(fd, KVM_GET_MSRS, &msrs) != 1)
+		return -1;
+	msrs.misc_enable.data |= FAST_STRINGS;
+	return ioctl(fd, KVM_SET_MSRS, &msrs) == 1 ? 0 : -1;
+}
+
 int vcpu__create(struct vcpu *vcpu, struct machine *machine, unsigned int index)
 {
 	int size = ioctl(machine->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
@@ -34,7 +55,11 @@ int vcpu__create(struct vcpu *vcpu, struct machine *machine, unsigned int index)
 		return complain("cannot map vCPU %u: %s", index, strerror(errno));
 	vcpu->run = run;
 	vcpu->run_size = size;
-	return cpuid__set(vcpu);
+	if (cpuid__set(vcpu))
+		return -1;
+	if (enable_fast_strings(vcpu->fd))
+		return complain("cannot set IA32_MISC_ENABLE of vCPU %u", index);
+	return 0;
 }
 
 void vcpu__destroy(struct vcpu *vcpu)
