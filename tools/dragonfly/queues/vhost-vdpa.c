@@ -113,10 +113,11 @@ static int update_iotlb(struct vhost_vdpa *v, uint8_t type)
 static int map_memory(struct vhost_vdpa *v)
 {
 	v->mapped = true;
-	return update_iotlb(v, VHOST_IOTLB_UPDATE) ?
-		       complain("%s cannot map the guest's memory (%s): raise ulimit -l",
-				v->dev.name, strerror(errno)) :
-		       0;
+	if (!update_iotlb(v, VHOST_IOTLB_UPDATE))
+		return 0;
+	/* vhost says EFAULT for whatever went wrong: locked memory, or 2048 pieces of it. */
+	return complain("%s cannot map the guest's memory: try --hugepages, or raise ulimit -l",
+			v->dev.name);
 }
 
 /* The control queue comes last, behind all pairs that the device has, not those that are used. */
