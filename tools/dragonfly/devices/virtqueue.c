@@ -71,9 +71,8 @@ struct table {
 /* An indirect table ends the chain, and has no other below it. */
 static bool enter(const struct ring *ring, struct table *table, const struct vring_desc *desc)
 {
-	if (!(ring->dev->negotiated & FEATURE(VIRTIO_RING_F_INDIRECT_DESC)) ||
-	    table->indirect || desc->flags & VRING_DESC_F_NEXT ||
-	    desc->len % sizeof(*table->descs))
+	if (!(ring->dev->negotiated & FEATURE(VIRTIO_RING_F_INDIRECT_DESC)) || table->indirect ||
+	    desc->flags & VRING_DESC_F_NEXT || desc->len % sizeof(*table->descs))
 		return false;
 	table->descs = at(ring, desc->addr, desc->len, __alignof__(*table->descs));
 	table->size = desc->len / sizeof(*table->descs);

@@ -21,8 +21,9 @@ static void file_name(char file[NAME_MAX + 1], const char *queue)
 }
 
 /*
- * With the run directory locked; what a killed VM has left goes. The lock is an open file description's, as those of
- * the VMs' names: a fork() of the VM keeps it, and it can be looked at without taking it.
+ * With the run directory locked; what a killed VM has left goes. The lock is an open file
+ * description's, as those of the VMs' names: a fork() of the VM keeps it, and it can be
+ * looked at without taking it.
  */
 static char *read_holder(int dir, const char *file)
 {
