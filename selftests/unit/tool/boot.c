@@ -426,6 +426,15 @@ TEST_F(boot, pvh_starts_in_protected_mode_without_paging)
 	EXPECT_EQ(BOOT_INFO, regs.rbx);
 }
 
+/* Where Linux goes for a reboot, in real mode; POWER_RESET_VALUE to the port of POWER_RESET. */
+TEST_F(boot, the_reset_vector_writes_the_reset_register)
+{
+	static const uint8_t code[] = { 0xba, 0x02, 0x06, 0xb0, 0x01, 0xee };
+
+	ASSERT_EQ(0, load(self));
+	EXPECT_EQ(0, memcmp(at(self, 0xffff0), code, sizeof(code)));
+}
+
 /* The descriptor that a selector means says the same as the register that was set. */
 static bool is_described(FIXTURE_DATA(boot) * self, const struct kvm_segment *segment)
 {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "devices/power.h"
 #include "dragonfly.h"
 #include "image.h"
 #include "machine.h"
@@ -20,6 +21,8 @@
 #define E820_ACPI 3
 
 #define LOADER_UNKNOWN 0xff
+
+#define RESET_PORT (POWER_PORT + POWER_RESET)
 
 /* PVH's structures are Xen's (hvm/start_info.h), at BOOT_INFO one behind the other. */
 struct pvh_info {
@@ -142,6 +145,27 @@ static void write_boot_params(const struct memory *memory, const struct image *i
 								  ranges[i].type };
 }
 
+/*
+ * All that there is of a BIOS: real mode code that writes the reset register. Linux jumps
+ * to it for a reboot when ACPI is hardware-reduced and there is no EFI to ask.
+ */
+static void write_reset_vector(const struct memory *memory)
+{
+	static const uint8_t code[] = {
+		0xba,
+		RESET_PORT & 0xff,
+		RESET_PORT >> 8, /* mov $port, %dx */
+		0xb0,
+		POWER_RESET_VALUE, /* mov $value, %al */
+		0xee, /* out %al, %dx */
+		0xf4, /* hlt */
+		0xeb,
+		0xfd, /* jmp to the hlt */
+	};
+
+	memcpy(memory__at(memory, BOOT_RESET_VECTOR, sizeof(code)), code, sizeof(code));
+}
+
 int boot__load(struct machine *machine, struct entry *entry)
 {
 	const struct options *options = machine->options;
@@ -159,6 +183,8 @@ int boot__load(struct machine *machine, struct entry *entry)
 		write_pvh(memory, &initrd);
 	else if (!err)
 		write_boot_params(memory, &image, &initrd);
+	if (!err)
+		write_reset_vector(memory);
 	file__unmap(&file);
 	*entry = (struct entry){ .long_mode = image.protocol == IMAGE_LINUX64, .rip = image.entry };
 	return err ? -1 : 0;

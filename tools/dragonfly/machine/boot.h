@@ -24,6 +24,7 @@ struct entry {
 #define BOOT_CMDLINE 0x20000
 #define ACPI_TABLES 0xe0000 /* RSDP first */
 #define ACPI_SIZE 0x10000
+#define BOOT_RESET_VECTOR 0xffff0 /* F000:FFF0 in real mode */
 
 /* bzImage or vmlinux, the initrd, the command line, and what says where memory is. */
 int boot__load(struct machine *machine, struct entry *entry);
