@@ -356,9 +356,9 @@ static const struct supported {
 	/*
 	 * Family, model, stepping; CLFLUSH's line. SSE3 PCLMULQDQ SSSE3 FMA CX16 PCID
 	 * SSE4.1 SSE4.2 X2APIC MOVBE POPCNT AES XSAVE AVX F16C RDRAND. FPU VME DE PSE TSC MSR
-	 * PAE CX8 APIC SEP MTRR PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SS.
+	 * PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SS.
 	 */
-	{ 1, 0, ~0U, 0x0000ff00, 0x76fa3203, 0x0f8bbb7f },
+	{ 1, 0, ~0U, 0x0000ff00, 0x76fa3203, 0x0f8bfbff },
 	/* Caches, in the old form. */
 	{ 2, 0, ~0U, ~0U, ~0U, ~0U },
 	/* Caches, and how many IDs of APICs share one: the host's, for user space to change. */

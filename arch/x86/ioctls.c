@@ -35,6 +35,7 @@ long df_arch_check_extension(unsigned long capability)
 	case KVM_CAP_ADJUST_CLOCK:		return CLOCK_FLAGS;
 	case KVM_CAP_SET_GUEST_DEBUG2:		return DEBUG_GUEST_FLAGS;
 	case KVM_CAP_X86_USER_SPACE_MSR:	return MSR_USER_REASONS;
+	case KVM_CAP_MCE:			return DF_MC_BANKS;
 	default:				return 0;
 	}
 }
@@ -169,6 +170,7 @@ long df_arch_device_ioctl(unsigned int cmd, unsigned long arg)
 	case KVM_GET_MSR_INDEX_LIST:		return msr_get_list(user, false);
 	case KVM_GET_MSR_FEATURE_INDEX_LIST:	return msr_get_list(user, true);
 	case KVM_GET_MSRS:			return msr_access(NULL, user, false);
+	case KVM_X86_GET_MCE_CAP_SUPPORTED:	return put_user(MCE_CAP, (u64 __user *)user);
 	default:				return -ENOTTY;
 	}
 }
@@ -343,6 +345,8 @@ static const struct df_ioctl vcpu_ioctls[] = {
 	{ KVM_GET_DEVICE_ATTR,	.vcpu = tsc_get_attr },
 	{ KVM_SET_DEVICE_ATTR,	.vcpu = tsc_set_attr },
 	{ KVM_PRE_FAULT_MEMORY,	.vcpu = pre_fault },
+	{ KVM_X86_SETUP_MCE,	.vcpu = mce_setup },
+	{ KVM_X86_SET_MCE,	.vcpu = mce_raise },
 };
 
 long df_arch_vcpu_ioctl(struct df_vcpu *vcpu, unsigned int cmd, unsigned long arg)

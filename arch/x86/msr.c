@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "cpuid.h"
 #include "events.h"
+#include "mce.h"
 #include "msr.h"
 #include "msr_filter.h"
 #include "run.h"
@@ -51,6 +52,7 @@ enum check {
 	MTRR_TYPES,	/* eight bytes, each a memory type of an MTRR */
 	NOTHING,	/* only what it has */
 	IGNORED,	/* a guest's write does nothing */
+	ALL_OR_NONE,	/* switches, all of which are on or off */
 	BY_MASK,	/* the bits of @arg2 */
 	MTRR,		/* likewise, with a memory type in the low byte */
 	MTRR_BASE,	/* likewise, and with the address of a page */
@@ -62,7 +64,9 @@ enum check {
 #define FEATURE	BIT(2)	/* in KVM_GET_MSR_FEATURE_INDEX_LIST */
 
 /* The feature in CPUID, or the word of user space, without which a guest does not have it. */
-enum need { NO_NEED, RDTSCP, XSAVES, ARCH_CAPABILITIES, PV_CLOCK, PV_CLOCK2, PV_POLL, PLATFORM };
+enum need {
+	NO_NEED, RDTSCP, XSAVES, ARCH_CAPABILITIES, PV_CLOCK, PV_CLOCK2, PV_POLL, PLATFORM, MCG_CTL,
+};
 
 struct row {
 	u32 index;
@@ -107,6 +111,10 @@ static const struct row rows[] = {
 	{ MSR_IA32_SYSENTER_CS, IN_VMCS, LOW_HALF, PASSED | LISTED, GUEST_SYSENTER_CS },
 	{ MSR_IA32_SYSENTER_ESP, IN_VMCS, CANONICAL, PASSED | LISTED, GUEST_SYSENTER_ESP },
 	{ MSR_IA32_SYSENTER_EIP, IN_VMCS, CANONICAL, PASSED | LISTED, GUEST_SYSENTER_EIP },
+	/* Machine checks, which user space makes; their banks are in mce.c. */
+	{ MSR_IA32_MCG_CAP, COMPUTED, NOTHING },
+	{ MSR_IA32_MCG_STATUS, STORED, ANY, LISTED, DF_STORED_MCG_STATUS },
+	{ MSR_IA32_MCG_CTL, STORED, ALL_OR_NONE, LISTED, DF_STORED_MCG_CTL, 0, MCG_CTL },
 	/* BIOS settings that Linux reads and writes back. */
 	{ MSR_IA32_MISC_ENABLE, STORED, ANY, LISTED, DF_STORED_MISC_ENABLE },
 	/* Branch tracing: not there; Linux turns it off. */
@@ -216,6 +224,7 @@ void msr_reset(struct df_vcpu_arch *arch)
 	arch->stored_msrs[DF_STORED_PLATFORM_INFO] = MSR_PLATFORM_INFO_CPUID_FAULT;
 	arch->stored_msrs[DF_STORED_ARCH_CAPABILITIES] = arch_capabilities();
 	arch->stored_msrs[DF_STORED_POLL_CONTROL] = 1;
+	mce_reset(arch);
 }
 
 static bool has_need(const struct df_vcpu_arch *arch, u8 need)
@@ -236,6 +245,8 @@ static bool has_need(const struct df_vcpu_arch *arch, u8 need)
 		return cpuid_pv_has(arch, KVM_FEATURE_POLL_CONTROL);
 	case PLATFORM:
 		return !container_of(arch, struct df_vcpu, arch)->vm->arch.no_platform_info;
+	case MCG_CTL:
+		return arch->stored_msrs[DF_STORED_MCG_CAP] & MCG_CTL_P;
 	default:
 		return true;
 	}
@@ -280,6 +291,8 @@ static bool may_write(const struct row *row, u64 now, u64 value, bool host)
 		return are_memory_types(value, false);
 	case NOTHING:
 		return value == now || (host && row->place == STORED);
+	case ALL_OR_NONE:
+		return !value || value == U64_MAX;
 	case BY_MASK:
 		return !(value & ~row->arg2);
 	case MTRR:
@@ -306,6 +319,7 @@ static u64 compute_get(const struct df_vcpu *vcpu, u32 index)
 	case MSR_KVM_SYSTEM_TIME_NEW:	return arch->system_time;
 	case MSR_IA32_TSC_DEADLINE:	return timer_get_deadline(arch);
 	case MSR_K7_HWCR:		return arch->stored_msrs[DF_STORED_HWCR];
+	case MSR_IA32_MCG_CAP:		return arch->stored_msrs[DF_STORED_MCG_CAP];
 	default:			return arch->apic_base;
 	}
 }
@@ -334,6 +348,8 @@ static int compute_set(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 		break;
 	case MSR_K7_HWCR:
 		arch->stored_msrs[DF_STORED_HWCR] = value & HWCR_KEPT;
+		break;
+	case MSR_IA32_MCG_CAP:	/* what it has */
 		break;
 	default:
 		return lapic_set_base(vcpu, value, host);
@@ -364,9 +380,14 @@ static int read_msr(struct df_vcpu *vcpu, u32 index, u64 *value)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	const struct row *row = find(index);
+	const u64 *bank = mce_bank_msr(arch, index);
 
 	if (is_lapic(index))
 		return lapic_read_msr(vcpu, index, value);
+	if (bank) {
+		*value = *bank;
+		return 0;
+	}
 	if (!row)
 		return -ENOENT;
 	switch (row->place) {
@@ -394,10 +415,16 @@ static int write_msr(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 {
 	struct df_vcpu_arch *arch = &vcpu->arch;
 	const struct row *row = find(index);
-	u64 now = 0;
+	u64 *bank = mce_bank_msr(arch, index), now = 0;
 
 	if (is_lapic(index))
 		return lapic_write_msr(vcpu, index, value);
+	if (bank) {
+		if (!mce_may_write(index, value, host))
+			return -EINVAL;
+		*bank = value;
+		return 0;
+	}
 	if (!row)
 		return -ENOENT;
 	if (row->check == NOTHING)
@@ -509,7 +536,7 @@ int msr_handle(struct df_vcpu *vcpu, bool write)
 
 	if (!msr_filter_allows(vcpu->vm, index, write))
 		err = -EACCES;
-	else if (!is_lapic(index) && !find_for_guest(arch, index))
+	else if (!is_lapic(index) && !mce_bank_msr(arch, index) && !find_for_guest(arch, index))
 		err = -ENOENT;
 	else
 		err = write ? write_msr(vcpu, index, value, false) :

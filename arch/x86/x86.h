@@ -50,6 +50,7 @@
 #include "init.h"
 #include "ioeventfd.h"
 #include "mapping.h"
+#include "mce.h"
 #include "memory.h"
 #include "msr.h"
 #include "msr_filter.h"
