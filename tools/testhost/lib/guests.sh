@@ -5,7 +5,8 @@
 # the virtio drivers and what guest/ does with them.
 #
 # A guest kernel's directory holds its vmlinuz, release and modules (as a host
-# kernel's, see kernels.sh) and busybox; a guest's, vmlinuz and initrd.
+# kernel's, see kernels.sh) and busybox; a guest's, vmlinuz, the same as vmlinux, and
+# initrd.
 
 GUESTS=(6.12 6.1)
 GUEST_MODULES=(virtio_pci virtio_console virtio_blk virtio_net button evdev)	# where they are modules
@@ -81,6 +82,7 @@ part_guest() {
 	guest_initrd "$work/root"
 	pack_initrd "$work/root" >"$work/done/initrd"
 	ln "$kernel/vmlinuz" "$work/done/vmlinuz"
+	extract_vmlinux "$work/done/vmlinuz" "$work/done/vmlinux"
 	mv "$work/done" "$guest"
 	rm -rf "$work"
 }
