@@ -2,6 +2,7 @@
 /*
  * What the boot vCPU finds in memory, and in its registers.
  */
+#include "bzimage.h"
 #include "complaints.h"
 
 #include <elf.h>
@@ -45,8 +46,6 @@ int ioctl(int fd, unsigned long request, ...)
 
 /* --- a machine, and files that have no name --- */
 
-#define SETUP 0x1f1
-
 FIXTURE(boot)
 {
 	struct machine machine;
@@ -64,21 +63,9 @@ FIXTURE_SETUP(boot)
 	self->initrd_fd = memfd_create("initrd", 0);
 	snprintf(self->kernel, sizeof(self->kernel), "/proc/self/fd/%d", self->kernel_fd);
 	snprintf(self->initrd, sizeof(self->initrd), "/proc/self/fd/%d", self->initrd_fd);
-	ASSERT_EQ(0, ftruncate(self->kernel_fd, 1024 + 4096));
-	self->setup = (struct setup_header){
-		.setup_sects = 1,
-		.syssize = 4096 / 16,
-		.header = 0x53726448,
-		.version = 0x20c,
-		.jump = 0x66eb,
-		.kernel_alignment = 0x200000,
-		.xloadflags = XLF_KERNEL_64,
-		.cmdline_size = 2047,
-		.initrd_addr_max = 0x7fffffff,
-		.pref_address = 16 * MIB,
-		.init_size = KERNEL_END - 16 * MIB,
-		.hardware_subarch_data = 0x1122334455667788,
-	};
+	ASSERT_EQ(0, ftruncate(self->kernel_fd, BZIMAGE_PAYLOAD + 4096));
+	self->setup = bzimage_header(4096, KERNEL_END - BZIMAGE_ADDRESS);
+	self->setup.hardware_subarch_data = 0x1122334455667788;
 	self->options = (struct options){ .kernel = self->kernel, .append = "console=ttyS0" };
 	self->machine.options = &self->options;
 	ASSERT_EQ(0, memory__create(&self->machine.memory, 64 * MIB, 0));
@@ -94,7 +81,7 @@ FIXTURE_TEARDOWN(boot)
 static int load(FIXTURE_DATA(boot) * self)
 {
 	*why = '\0';
-	if (pwrite(self->kernel_fd, &self->setup, sizeof(self->setup), SETUP) < 0)
+	if (pwrite(self->kernel_fd, &self->setup, sizeof(self->setup), BZIMAGE_HEADER) < 0)
 		return -2;
 	return boot__load(&self->machine, &self->entry);
 }

@@ -2,9 +2,9 @@
 /*
  * Kernels' files that are what they should be, and those that are made to do harm.
  */
+#include "bzimage.h"
 #include "complaints.h"
 
-#include <asm/bootparam.h>
 #include <elf.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -68,29 +68,15 @@ TEST_F(image, of_neither_kind_is_refused)
 
 /* ---- bzImage --------------------------------------------------------------------- */
 
-#define SETUP 0x1f1
 #define PAYLOAD 0x4000
 
 /* One sector of setup, PAYLOAD bytes of 0x90. */
 static void make_bzimage(FIXTURE_DATA(image) * self)
 {
-	self->setup = (void *)(self->data + SETUP);
-	*self->setup = (struct setup_header){
-		.setup_sects = 1,
-		.syssize = PAYLOAD / 16,
-		.header = 0x53726448,
-		.version = 0x20c,
-		.jump = 0x66eb,
-		.kernel_alignment = 0x200000,
-		.relocatable_kernel = 1,
-		.xloadflags = XLF_KERNEL_64,
-		.cmdline_size = 2047,
-		.initrd_addr_max = 0x7fffffff,
-		.pref_address = 16 * MIB,
-		.init_size = MIB,
-	};
-	memset(self->data + 1024, 0x90, PAYLOAD);
-	self->size = 1024 + PAYLOAD;
+	self->setup = (void *)(self->data + BZIMAGE_HEADER);
+	*self->setup = bzimage_header(PAYLOAD, MIB);
+	memset(self->data + BZIMAGE_PAYLOAD, 0x90, PAYLOAD);
+	self->size = BZIMAGE_PAYLOAD + PAYLOAD;
 }
 
 #define EXPECT_REFUSED(text)               \
@@ -128,7 +114,7 @@ TEST_F(image, bzimage_that_ends_early_is_truncated)
 	make_bzimage(self);
 	self->size--;
 	EXPECT_REFUSED("truncated");
-	self->size = SETUP + sizeof(*self->setup);
+	self->size = BZIMAGE_HEADER + sizeof(*self->setup);
 	EXPECT_REFUSED("truncated");
 	make_bzimage(self);
 	self->setup->setup_sects = 255;
