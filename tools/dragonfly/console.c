@@ -4,10 +4,8 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
@@ -100,26 +98,15 @@ static void talk(struct session *session, int signals)
 	}
 }
 
-static int catch_signals(void)
-{
-	sigset_t set;
-
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
-static void run(int socket, const char *name)
+static int run(int socket, const char *name)
 {
 	struct session session = { .socket = socket };
 	struct termios before, raw;
 	bool terminal = !tcgetattr(STDIN_FILENO, &before);
-	int signals = catch_signals();
+	int signals = signals__open();
 
+	if (signals < 0)
+		return complain("no file descriptor is left: %s", strerror(errno));
 	if (terminal) {
 		fprintf(stderr, "The console of %s; Ctrl-A x leaves it.\n", name);
 		raw = before;
@@ -132,6 +119,7 @@ static void run(int socket, const char *name)
 		fputc('\n', stderr);
 	}
 	close(signals);
+	return 0;
 }
 
 int console__main(int argc, char **argv)
@@ -153,7 +141,7 @@ int console__main(int argc, char **argv)
 		complain("the VM '%s' has sent no console: it is of another version", name);
 		return STATUS_NO;
 	}
-	run(socket, name);
+	status = run(socket, name) ? STATUS_NO : STATUS_OK;
 	close(socket);
-	return STATUS_OK;
+	return status;
 }

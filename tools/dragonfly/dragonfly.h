@@ -39,6 +39,13 @@ struct verb {
 int verb__arguments(const struct verb *verb, int argc, char **argv, const char **name,
 		    bool *option);
 
+/*
+ * A signalfd of SIGINT, SIGTERM and SIGHUP, which are blocked from now on, also in the
+ * threads that are started then; -1 without a sentence. A pipe whose reader is gone is
+ * an error like others.
+ */
+int signals__open(void);
+
 int console__main(int argc, char **argv);
 int doctor__main(int argc, char **argv);
 int list__main(int argc, char **argv);

@@ -547,8 +547,6 @@ struct console *console__create(struct machine *machine, const char *where)
 	console->machine = machine;
 	console->slave = -1;
 	console->listener.fd = -1;
-	/* A pipe whose reader is gone is an error like others. */
-	signal(SIGPIPE, SIG_IGN);
 	if (open_end(console, where)) {
 		console__destroy(console);
 		return NULL;

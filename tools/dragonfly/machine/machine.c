@@ -5,12 +5,10 @@
 #include <fcntl.h>
 #include <linux/dragonfly.h>
 #include <linux/kvm.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "acpi.h"
@@ -144,21 +142,11 @@ static int watch(struct machine *machine, struct watch *watch, int fd,
 	return loop__add(&machine->loop, watch, EPOLLIN);
 }
 
-/* Signals that end a process end the VM, in order; threads inherit that they are blocked. */
 static int create_loop(struct machine *machine)
 {
-	sigset_t ends;
-
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGHUP);
-	sigprocmask(SIG_BLOCK, &ends, NULL);
 	if (loop__create(&machine->loop) ||
 	    watch(machine, &machine->ended, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), stopped) ||
-	    watch(machine, &machine->signals, signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK),
-		  signalled))
+	    watch(machine, &machine->signals, signals__open(), signalled))
 		return -1;
 	return 0;
 }
