@@ -12,8 +12,7 @@
 
 #include "control/control.h"
 #include "dragonfly.h"
-
-#define CTRL_A 1
+#include "escape.h"
 
 static const struct verb verb = {
 	.help = "usage: dragonfly console NAME\n\n"
@@ -24,7 +23,7 @@ static const struct verb verb = {
 
 struct session {
 	int socket;
-	bool escape; /* the last key was Ctrl-A */
+	struct escape escape;
 };
 
 static int write_all(int fd, const char *text, size_t size)
@@ -45,24 +44,10 @@ static int write_all(int fd, const char *text, size_t size)
 /* Keys to the guest; -1: leave. */
 static int type(struct session *session, const char *keys, size_t size)
 {
-	char out[2 * BUFSIZ];
-	size_t used = 0;
-	bool leave = false;
+	char text[BUFSIZ + 1];
+	size_t nr = escape__filter(&session->escape, keys, size, text);
 
-	for (size_t i = 0; i < size && !leave; i++) {
-		bool escaped = session->escape;
-
-		session->escape = !escaped && keys[i] == CTRL_A;
-		if (session->escape)
-			continue;
-		leave = escaped && keys[i] == 'x';
-		if (escaped && keys[i] != CTRL_A)
-			out[used++] = CTRL_A;
-		out[used++] = keys[i];
-	}
-	if (leave)
-		used -= 2;
-	return write_all(session->socket, out, used) || leave ? -1 : 0;
+	return write_all(session->socket, text, nr) || session->escape.left ? -1 : 0;
 }
 
 enum { KEYS, GUEST, SIGNALS, SOURCES };

@@ -22,14 +22,13 @@
 #include <unistd.h>
 
 #include "dragonfly.h"
+#include "escape.h"
 #include "machine/machine.h"
 
 #define OUTPUT_SIZE 65536
 #define INPUT_SIZE 16384
 #define PIECE_SIZE 512 /* of input, at a time */
 #define DRAIN_MS 1000 /* how long a peer may take nothing at the end */
-#define PREFIX 1 /* Ctrl-A */
-#define LEAVE 'x'
 
 /* Somebody who types (@in), looks on (@out), or both. */
 struct peer {
@@ -51,7 +50,7 @@ struct console {
 	char output[OUTPUT_SIZE]; /* the latest of it */
 	char input[INPUT_SIZE];
 	size_t waiting; /* of input */
-	bool prefixed; /* the terminal's last key was PREFIX */
+	struct escape escape; /* of the terminal */
 	int slave; /* the pty's, held open: without it the master would see a hang-up */
 	struct watch listener;
 	struct peer *client; /* of the listener */
@@ -232,31 +231,6 @@ static void drain(struct peer *peer)
 
 /* ---- input ---- */
 
-/*
- * What of the terminal's keys is the guest's: at most one more, a prefix that turns
- * out to be so.
- */
-static size_t take_keys(struct console *console, const char *keys, size_t size, char *text)
-{
-	size_t left = 0;
-
-	for (size_t i = 0; i < size; i++) {
-		bool prefixed = console->prefixed;
-
-		console->prefixed = keys[i] == PREFIX && !prefixed;
-		if (console->prefixed)
-			continue;
-		if (prefixed && keys[i] == LEAVE) {
-			machine__stop(console->machine, STOPPED);
-			continue;
-		}
-		if (prefixed && keys[i] != PREFIX)
-			text[left++] = PREFIX;
-		text[left++] = keys[i];
-	}
-	return left;
-}
-
 static void queue_input(struct console *console, const char *text, size_t size)
 {
 	size_t room = input_room(console);
@@ -276,11 +250,20 @@ static void type_waiting(struct console *console)
 	memmove(console->input, console->input + typed, console->waiting);
 }
 
+static void queue_keys(struct console *console, const char *keys, size_t size)
+{
+	char text[PIECE_SIZE + 1];
+
+	queue_input(console, text, escape__filter(&console->escape, keys, size, text));
+	if (console->escape.left)
+		machine__stop(console->machine, STOPPED);
+}
+
 /* Once; how much there was, or -1 at the end of it. */
 static ssize_t read_peer(struct peer *peer)
 {
 	struct console *console = peer->console;
-	char text[PIECE_SIZE], keys[PIECE_SIZE + 1];
+	char text[PIECE_SIZE];
 	size_t room = input_room(console);
 	ssize_t size;
 
@@ -293,7 +276,7 @@ static ssize_t read_peer(struct peer *peer)
 	if (size <= 0)
 		return -1;
 	if (peer->terminal)
-		queue_input(console, keys, take_keys(console, text, size, keys));
+		queue_keys(console, text, size);
 	else
 		queue_input(console, text, size);
 	type_waiting(console);
