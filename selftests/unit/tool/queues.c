@@ -62,7 +62,6 @@ TEST_F(parse, a_tap_has_words_in_any_order)
 	EXPECT_EQ(QUEUE_TAP, self->options.kind);
 	EXPECT_STREQ("tap0", self->options.name);
 	EXPECT_EQ(2, self->options.queues);
-	EXPECT_TRUE(self->options.vhost);
 }
 
 TEST_F(parse, what_is_malformed_is_refused_with_the_form)

@@ -26,7 +26,6 @@ struct queue_options {
 	enum queue_kind { QUEUE_VDPA, QUEUE_TAP } kind;
 	char *name; /* /dev/vhost-vdpa-0; the tap's interface */
 	unsigned int queues; /* virtqueues to use, of a net pairs; 0: all */
-	bool vhost;
 };
 
 struct options {

@@ -41,9 +41,8 @@ static int parse_words(struct queue_options *options, char *words, const char *t
 		if (!strncmp(word, "queues=", strlen("queues="))) {
 			if (parse_count(&options->queues, word + strlen("queues=")))
 				return -1;
-		} else if (options->kind == QUEUE_TAP && !strcmp(word, "vhost")) {
-			options->vhost = true;
-		} else {
+		} else if (options->kind != QUEUE_TAP || strcmp(word, "vhost")) {
+			/* "vhost" is how a tap is served anyway. */
 			return bad_form(options->kind, text);
 		}
 	}
