@@ -96,7 +96,9 @@ TEST_F(parse, what_is_malformed_is_refused_with_the_form)
 
 TEST_F(parse, a_number_of_queues_is_one_from_1_to_1024)
 {
-	static const char *const bad[] = { "", "0", "-1", "1025", "2x", "99999999999999999999" };
+	static const char *const bad[] = {
+		"", "0", "-1", "+4", " 4", "4 ", "1025", "2x", "99999999999999999999",
+	};
 	char text[64];
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <ctype.h>
 #include <errno.h>
 #include <net/if.h>
 #include <stdlib.h>
@@ -28,7 +29,8 @@ static int parse_count(unsigned int *count, const char *text)
 
 	errno = 0;
 	value = strtoul(text, &end, 10);
-	if (errno || end == text || *end || *text == '-' || !value || value > MOST_QUEUES)
+	/* strtoul() takes signs too, and skips blanks. */
+	if (errno || !isdigit((unsigned char)*text) || *end || !value || value > MOST_QUEUES)
 		return complain("queues= is a number from 1 to %d, not '%s'", MOST_QUEUES, text);
 	*count = value;
 	return 0;
