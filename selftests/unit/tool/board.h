@@ -6,35 +6,15 @@
 #ifndef UNIT_TOOL_BOARD_H
 #define UNIT_TOOL_BOARD_H
 
-#include "kselftest_harness.h"
-
-#include <linux/kvm.h>
-#include <string.h>
+#include "vm.h"
 
 #include "devices/ioapic.h"
-#include "dragonfly.h"
-#include "machine/machine.h"
 
 #define NR_NOTED 64
 
-static struct machine machine;
-static char complaint[256];
-
-/* Messages that were sent since the last look, and the routes of the pins. */
+/* Messages that were sent since the last look. */
 static struct kvm_msi sent[NR_NOTED];
 static unsigned int nr_sent;
-static struct msi routes[IOAPIC_PINS];
-
-static void note_routes(const struct kvm_irq_routing *table)
-{
-	memset(routes, 0, sizeof(routes));
-	for (unsigned int i = 0; i < table->nr; i++)
-		if (table->entries[i].gsi < IOAPIC_PINS)
-			routes[table->entries[i].gsi] = (struct msi){
-				.address = table->entries[i].u.msi.address_lo,
-				.data = table->entries[i].u.msi.data,
-			};
-}
 
 int machine__ioctl(struct machine *vm, unsigned long request, void *argument)
 {
@@ -74,30 +54,17 @@ static inline void out(uint64_t port, uint64_t value, unsigned int size)
 	bus__write(&machine.ports, port, &value, size);
 }
 
-static inline uint64_t load(uint64_t address, unsigned int size)
-{
-	uint64_t value = 0;
-
-	bus__read(&machine.mmio, address, &value, size);
-	return value;
-}
-
-static inline void store(uint64_t address, uint64_t value, unsigned int size)
-{
-	bus__write(&machine.mmio, address, &value, size);
-}
-
 /* The IOAPIC's registers */
 static inline uint32_t ioapic_get(uint8_t number)
 {
-	store(IOAPIC_ADDRESS, number, 4);
-	return load(IOAPIC_ADDRESS + 0x10, 4);
+	mmio_write(IOAPIC_ADDRESS, number, 4);
+	return mmio_read(IOAPIC_ADDRESS + 0x10, 4);
 }
 
 static inline void ioapic_set(uint8_t number, uint32_t value)
 {
-	store(IOAPIC_ADDRESS, number, 4);
-	store(IOAPIC_ADDRESS + 0x10, value, 4);
+	mmio_write(IOAPIC_ADDRESS, number, 4);
+	mmio_write(IOAPIC_ADDRESS + 0x10, value, 4);
 }
 
 #define LEVEL 0x8000
@@ -115,7 +82,6 @@ static inline void board_setup(void)
 	memset(&machine, 0, sizeof(machine));
 	machine.outcome = RUNNING;
 	nr_sent = 0;
-	complain_to(complaint, sizeof(complaint));
 	loop__create(&machine.loop);
 	machine.ioapic = ioapic__create(&machine);
 }
@@ -124,7 +90,6 @@ static inline void board_teardown(void)
 {
 	ioapic__destroy(machine.ioapic);
 	loop__destroy(&machine.loop);
-	complain_to(NULL, 0);
 }
 
 /* A few thousand accesses of all sizes and values, in and around a device's registers. */

@@ -415,7 +415,7 @@ TEST_F(console, a_socket_is_its_owners_and_takes_one_at_a_time)
 
 	snprintf(where, sizeof(where), "socket=%s", self->path);
 	restart(&self->console, where);
-	ASSERT_NE(NULL, self->console) TH_LOG("%s", complaint);
+	ASSERT_NE(NULL, self->console) TH_LOG("%s", why);
 	console__listen(self->console, &port);
 	EXPECT_EQ(0, lstat(self->path, &stat));
 	EXPECT_EQ(S_IFSOCK | 0600, stat.st_mode);
@@ -451,10 +451,10 @@ TEST_F(console, a_socket_replaces_only_what_the_dead_left)
 	ASSERT_EQ(0, bind(fd, (const struct sockaddr *)&address, sizeof(address)));
 	ASSERT_EQ(0, listen(fd, 1));
 	EXPECT_EQ(NULL, console__create(&machine, where));
-	EXPECT_NE(NULL, strstr(complaint, "choose another path"));
+	EXPECT_SAYS("choose another path");
 	close(fd);
 	other = console__create(&machine, where);
-	ASSERT_NE(NULL, other) TH_LOG("%s", complaint);
+	ASSERT_NE(NULL, other) TH_LOG("%s", why);
 	EXPECT_EQ(NULL, console__create(&machine, where));
 	turn();
 	/* The one that was refused has not taken the other's away. */
@@ -475,7 +475,7 @@ TEST_F(console, a_pty_is_named_on_stdout)
 
 	make_stdio(&keyboard, &screen);
 	restart(&self->console, "pty");
-	ASSERT_NE(NULL, self->console) TH_LOG("%s", complaint);
+	ASSERT_NE(NULL, self->console) TH_LOG("%s", why);
 	console__listen(self->console, &port);
 	ASSERT_LT(0, take(screen, name, sizeof(name) - 1));
 	name[strcspn(name, "\n")] = '\0';
@@ -499,9 +499,9 @@ TEST_F(console, what_is_no_console_is_refused)
 	char longest[256];
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		complaint[0] = '\0';
+		why[0] = '\0';
 		EXPECT_EQ(NULL, console__create(&machine, bad[i])) TH_LOG("%s", bad[i]);
-		EXPECT_NE('\0', complaint[0]) TH_LOG("%s", bad[i]);
+		EXPECT_NE('\0', why[0]) TH_LOG("%s", bad[i]);
 	}
 	memset(longest, 'x', sizeof(longest) - 1);
 	memcpy(longest, "socket=/", 8);

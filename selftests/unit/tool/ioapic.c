@@ -66,12 +66,12 @@ TEST_F(ioapic, any_access_is_harmless)
 
 TEST_F(ioapic, narrow_and_wide_accesses_are_of_the_first_bytes)
 {
-	store(IOAPIC_ADDRESS, 0x1234567800000001, 8);
-	EXPECT_EQ(0x00170020, load(IOAPIC_ADDRESS + 0x10, 8));
-	EXPECT_EQ(0x20, load(IOAPIC_ADDRESS + 0x10, 1));
-	EXPECT_EQ(1, load(IOAPIC_ADDRESS, 2));
-	EXPECT_EQ(0, load(IOAPIC_ADDRESS + 1, 1));
-	EXPECT_EQ(0, load(IOAPIC_ADDRESS + 0x11, 2));
+	mmio_write(IOAPIC_ADDRESS, 0x1234567800000001, 8);
+	EXPECT_EQ(0x00170020, mmio_read(IOAPIC_ADDRESS + 0x10, 8));
+	EXPECT_EQ(0x20, mmio_read(IOAPIC_ADDRESS + 0x10, 1));
+	EXPECT_EQ(1, mmio_read(IOAPIC_ADDRESS, 2));
+	EXPECT_EQ(0, mmio_read(IOAPIC_ADDRESS + 1, 1));
+	EXPECT_EQ(0, mmio_read(IOAPIC_ADDRESS + 0x11, 2));
 }
 
 /* ---- messages ---------------------------------------------------------------------- */
@@ -140,7 +140,7 @@ TEST_F(ioapic, a_level_sends_again_after_eoi_while_it_is_high)
 	ioapic__eoi(self->ioapic, 0x41);
 	EXPECT_EQ(1, messages());
 	ioapic__line(self->ioapic, 5, false);
-	store(EOI, 0x41, 4);
+	mmio_write(EOI, 0x41, 4);
 	EXPECT_EQ(0, messages());
 	EXPECT_EQ(0x41 | LEVEL, ioapic_get(0x1a));
 }

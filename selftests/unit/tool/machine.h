@@ -6,23 +6,17 @@
 #ifndef UNIT_TOOL_MACHINE_H
 #define UNIT_TOOL_MACHINE_H
 
-#include "kselftest_harness.h"
+#include "vm.h"
 
 #include <fcntl.h>
 #include <linux/dragonfly.h>
-#include <linux/kvm.h>
 #include <linux/pci_regs.h>
 #include <stdarg.h>
-#include <string.h>
 #include <sys/eventfd.h>
 
-#include "dragonfly.h"
 #include "devices/pci.h"
-#include "machine/machine.h"
 
 #define MEMORY_SIZE 0x100000
-
-static struct machine machine;
 
 /* --- the kernel --- */
 
@@ -30,7 +24,6 @@ static struct machine machine;
 
 static struct kvm_irqfd irqfds[MAX_NOTED];
 static struct kvm_ioeventfd ioeventfds[MAX_NOTED];
-static struct msi messages[MAX_GSIS];
 static unsigned int nr_irqfds, nr_ioeventfds;
 
 static void note_irqfd(const struct kvm_irqfd *irqfd)
@@ -59,17 +52,6 @@ static void note_ioeventfd(const struct kvm_ioeventfd *ioeventfd)
 		i++;
 	if (i < nr_ioeventfds)
 		ioeventfds[i] = ioeventfds[--nr_ioeventfds];
-}
-
-static void note_routes(const struct kvm_irq_routing *table)
-{
-	memset(messages, 0, sizeof(messages));
-	for (unsigned int i = 0; i < table->nr; i++)
-		messages[table->entries[i].gsi] = (struct msi){
-			.address = (uint64_t)table->entries[i].u.msi.address_hi << 32 |
-				   table->entries[i].u.msi.address_lo,
-			.data = table->entries[i].u.msi.data,
-		};
 }
 
 /* Queue objects, by their file descriptors: their numbers are free again when they are closed. */
@@ -131,7 +113,7 @@ static inline int64_t sent_by(int event)
 {
 	for (unsigned int i = 0; i < nr_irqfds; i++)
 		if ((int)irqfds[i].fd == event)
-			return messages[irqfds[i].gsi].data;
+			return routes[irqfds[i].gsi].data;
 	return -1;
 }
 
@@ -144,38 +126,11 @@ static inline int kicked_at(uint64_t address)
 	return -1;
 }
 
-/* --- what is said on stderr --- */
-
-static char complaint[256];
-
-int complain(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(complaint, sizeof(complaint), fmt, ap);
-	va_end(ap);
-	return -1;
-}
-
 /* --- the guest --- */
 
 static inline uint64_t ecam(unsigned int slot, unsigned int offset)
 {
 	return PCI_ECAM + slot * 0x8000 + offset;
-}
-
-static inline uint64_t mmio_read(uint64_t address, unsigned int size)
-{
-	uint64_t value = 0;
-
-	bus__read(&machine.mmio, address, &value, size);
-	return value;
-}
-
-static inline void mmio_write(uint64_t address, uint64_t value, unsigned int size)
-{
-	bus__write(&machine.mmio, address, &value, size);
 }
 
 static inline uint32_t config_read(unsigned int slot, unsigned int offset, unsigned int size)

@@ -283,7 +283,7 @@ TEST_F(bus, a_33rd_device_is_refused_with_a_sentence)
 	}
 	more[0] = new_device(&more[0]);
 	EXPECT_EQ(-1, pci__add(machine.pci, &more[0].pci));
-	EXPECT_NE(NULL, strstr(complaint, "slots"));
+	EXPECT_SAYS("slots");
 }
 
 TEST_F(bus, a_bar_larger_than_the_window_is_refused_with_a_sentence)
@@ -293,7 +293,7 @@ TEST_F(bus, a_bar_larger_than_the_window_is_refused_with_a_sentence)
 	big = new_device(&big);
 	big.pci.bars[0].region.size = 2 * PCI_WINDOW_SIZE;
 	EXPECT_EQ(-1, pci__add(machine.pci, &big.pci));
-	EXPECT_NE(NULL, strstr(complaint, "room"));
+	EXPECT_SAYS("room");
 	EXPECT_EQ(NULL, pci__device(machine.pci, 3));
 }
 
