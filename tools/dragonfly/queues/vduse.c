@@ -19,13 +19,13 @@ void vduse__path(const char *vdpa, char path[VDUSE_PATH_MAX])
 		*path = '\0';
 }
 
-/* It can be opened once at a time. */
+/* It can be opened once at a time; who may not open it cannot tell, and takes it for served. */
 bool vduse__is_served(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
 	if (fd < 0)
-		return errno == EBUSY;
+		return errno != ENOENT && errno != ENODEV && errno != ENXIO;
 	close(fd);
 	return false;
 }

@@ -19,7 +19,7 @@
 /* Where the process serves a vDPA device, /dev/vduse/NAME; empty if it is none of VDUSE's. */
 void vduse__path(const char *vdpa, char path[VDUSE_PATH_MAX]);
 
-/* Has a process opened it? */
+/* Has a process opened it, as far as this one may know? */
 bool vduse__is_served(const char *path);
 
 struct vduse_stand_in {
