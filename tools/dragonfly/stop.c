@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
+#include <string.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
 
@@ -48,16 +48,12 @@ static int stop(const char *name, int process)
 	return 0;
 }
 
-/* One that does not do as it is told is killed. */
+/* By a signal: one that is busy with a device has no ear for requests. */
 static int force(const char *name, int process)
 {
-	struct json_object *request = control__request("stop");
-	char why[256];
-
-	json_object_object_add(request, "force", json_object_new_boolean(true));
-	complain_to(why, sizeof(why));
-	json_object_put(control__order(name, request));
-	complain_to(NULL, 0);
+	if (pidfd_send_signal(process, SIGTERM, NULL, 0) && errno != ESRCH)
+		return complain("cannot end %s (%s): be root, or who started it", name,
+				strerror(errno));
 	if (!has_ended(process, PATIENCE)) {
 		pidfd_send_signal(process, SIGKILL, NULL, 0);
 		has_ended(process, -1);

@@ -125,15 +125,9 @@ static int do_stat(struct request *request)
 
 static int do_stop(struct request *request)
 {
-	struct machine *machine = request->machine;
-	bool force = is_set(request, "force");
-
-	if (machine->paused && !force)
+	if (request->machine->paused)
 		return complain("it is paused: dragonfly resume it first, or stop --force");
-	if (force)
-		machine__stop(machine, STOPPED);
-	else
-		power__press(machine->power);
+	power__press(request->machine->power);
 	return 0;
 }
 
