@@ -158,15 +158,10 @@ static bool has(const char *vm, const char *queue)
 	return same;
 }
 
-static int release(const char *vm, const char *queue, bool force)
+static int wait_for_release(const char *vm, const char *queue)
 {
 	const struct timespec tenth = { .tv_nsec = 100000000 };
-	struct json_object *request = control__request("release");
 
-	json_object_object_add(request, "name", json_object_new_string(queue));
-	json_object_object_add(request, "force", json_object_new_boolean(force));
-	if (order(vm, request))
-		return STATUS_NO;
 	for (unsigned int i = 0; i < PATIENCE; i++) {
 		if (!has(vm, queue))
 			return STATUS_OK;
@@ -175,6 +170,24 @@ static int release(const char *vm, const char *queue, bool force)
 	complain("the guest of %s has not let go of %s: is it in use there? --force takes it away",
 		 vm, queue);
 	return STATUS_NO;
+}
+
+static int release(const char *vm, const char *name, bool force)
+{
+	char *queue = queues__device(name);
+	struct json_object *request;
+	int status;
+
+	if (!queue)
+		return STATUS_NO;
+	request = control__request("release");
+	json_object_object_add(request, "name", json_object_new_string(queue));
+	json_object_object_add(request, "force", json_object_new_boolean(force));
+	status = order(vm, request);
+	if (status == STATUS_OK)
+		status = wait_for_release(vm, queue);
+	free(queue);
+	return status;
 }
 
 int queue__main(int argc, char **argv)

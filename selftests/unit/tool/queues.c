@@ -56,6 +56,24 @@ TEST_F(parse, a_number_of_queues_is_taken)
 	EXPECT_EQ(16, self->options.queues);
 }
 
+/* Whoever takes it by another name takes the same. */
+TEST_F(parse, a_link_is_the_device_that_it_leads_to)
+{
+	char link[32], text[64];
+	char *device;
+
+	snprintf(link, sizeof(link), "/tmp/link-%d", getpid());
+	snprintf(text, sizeof(text), "vdpa=%s,queues=2", link);
+	ASSERT_EQ(0, symlink("/dev/../dev/null", link));
+	EXPECT_EQ(0, PARSE(QUEUE_VDPA, text));
+	device = queues__device(link);
+	unlink(link);
+	EXPECT_STREQ("/dev/null", self->options.name);
+	EXPECT_EQ(2, self->options.queues);
+	EXPECT_STREQ("/dev/null", device);
+	free(device);
+}
+
 TEST_F(parse, a_tap_has_words_in_any_order)
 {
 	ASSERT_EQ(0, PARSE(QUEUE_TAP, "tap=tap0,vhost,queues=2"));

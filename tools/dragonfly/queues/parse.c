@@ -51,34 +51,42 @@ static int parse_words(struct queue_options *options, char *words, const char *t
 	return 0;
 }
 
-static int check_name(const struct queue_options *options)
+static int check_name(enum queue_kind kind, const char *name)
 {
-	const char *name = options->name;
-
-	if (options->kind == QUEUE_VDPA && *name != '/')
+	if (kind == QUEUE_VDPA && *name != '/')
 		return complain("'%s' is not the path of a vDPA device: /dev/vhost-vdpa-0 is one",
 				name);
-	if (options->kind == QUEUE_TAP && (!*name || strlen(name) >= IFNAMSIZ || strchr(name, '/')))
+	if (kind == QUEUE_TAP && (!*name || strlen(name) >= IFNAMSIZ || strchr(name, '/')))
 		return complain("'%s' is not the name of a network interface", name);
 	return 0;
+}
+
+char *queues__device(const char *name)
+{
+	char *device = *name == '/' ? realpath(name, NULL) : NULL;
+
+	if (!device)
+		device = strdup(name);
+	if (!device)
+		complain("out of memory");
+	return device;
 }
 
 int queues__parse(struct queue_options *options, enum queue_kind kind, const char *text)
 {
 	const char *key = kinds[kind].key;
-	char *words;
+	char *name, *words;
 
 	*options = (struct queue_options){ .kind = kind };
 	if (strncmp(text, key, strlen(key)))
 		return bad_form(kind, text);
-	options->name = strdup(text + strlen(key));
-	if (!options->name)
+	name = strdup(text + strlen(key));
+	if (!name)
 		return complain("out of memory");
-	words = options->name;
+	words = name;
 	strsep(&words, ",");
-	if (!check_name(options) && !parse_words(options, words, text))
-		return 0;
-	free(options->name);
-	options->name = NULL;
-	return -1;
+	if (!check_name(kind, name) && !parse_words(options, words, text))
+		options->name = queues__device(name);
+	free(name);
+	return options->name ? 0 : -1;
 }

@@ -29,6 +29,12 @@ struct virtio_device *vhost_net__create(struct machine *machine,
  */
 int queues__parse(struct queue_options *options, enum queue_kind kind, const char *text);
 
+/*
+ * What a queue is called: the device itself, where the name is a link to one, for a
+ * queue has one holder by whatever name. To be freed.
+ */
+char *queues__device(const char *name);
+
 /* Puts one on the guest's bus, at the start or while it runs. */
 int queues__assign(struct machine *machine, const struct queue_options *options);
 
