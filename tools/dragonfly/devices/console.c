@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "dragonfly.h"
@@ -29,6 +30,7 @@
 #define INPUT_SIZE 16384
 #define PIECE_SIZE 512 /* of input, at a time */
 #define DRAIN_MS 1000 /* how long a peer may take nothing at the end */
+#define DRAIN_S 10 /* and how long all may take */
 
 /* Somebody who types (@in), looks on (@out), or both. */
 struct peer {
@@ -219,13 +221,21 @@ void console__write(struct console *console, const char *text, size_t size)
 	}
 }
 
+static time_t seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
 /* At the end: who still reads gets the rest. */
-static void drain(struct peer *peer)
+static void drain(struct peer *peer, time_t end)
 {
 	struct pollfd ready = { .fd = peer->watch.fd, .events = POLLOUT };
 
 	while (show(peer) && peer->shown < peer->console->written)
-		if (poll(&ready, 1, DRAIN_MS) <= 0)
+		if (poll(&ready, 1, DRAIN_MS) <= 0 || seconds() >= end)
 			break;
 }
 
@@ -539,6 +549,8 @@ struct console *console__create(struct machine *machine, const char *where)
 
 void console__destroy(struct console *console)
 {
+	time_t end = seconds() + DRAIN_S;
+
 	if (!console)
 		return;
 	if (console->listener.fd >= 0) {
@@ -549,7 +561,7 @@ void console__destroy(struct console *console)
 	while (console->peers) {
 		/* Who has the pty open loses what it has not read anyway. */
 		if (console->peers->out && console->slave < 0)
-			drain(console->peers);
+			drain(console->peers, end);
 		drop(console->peers);
 	}
 	restore_terminal();
