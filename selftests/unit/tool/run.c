@@ -235,7 +235,7 @@ TEST(more_queues_than_a_vm_has_are_refused)
 	for (unsigned int i = 0; i <= MAX_QUEUES; i++)
 		arguments[i] = "--net=tap=tap0";
 	EXPECT_EQ(STATUS_USAGE, run_with(arguments));
-	EXPECT_SAYS("at most 32 devices");
+	EXPECT_SAYS("at most 30 devices");
 }
 
 /* /dev/null opens, but is no hypervisor. */

@@ -19,7 +19,7 @@
 #include "memory.h"
 
 #define MAX_CPUS 64
-#define MAX_QUEUES 32 /* --queue and --net together, and what is assigned later */
+#define MAX_QUEUES 30 /* PCI slots beside the host bridge and the console */
 
 /* What --queue and --net say. */
 struct queue_options {
