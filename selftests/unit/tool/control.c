@@ -201,6 +201,18 @@ TEST_F(control, the_socket_is_its_owner_s_alone)
 	EXPECT_EQ(S_IFSOCK | 0600, stat.st_mode);
 }
 
+/* What it had may not be free yet. */
+TEST_F(control, a_vm_that_ends_has_its_name_and_answers_no_more)
+{
+	pthread_mutex_lock(&self->machine.lock);
+	control__close(self->machine.control);
+	pthread_mutex_unlock(&self->machine.lock);
+	EXPECT_EQ(NULL, control__order("vm", control__request("list")));
+	EXPECT_NE(NULL, strstr(self->why, "there is no VM 'vm'")) TH_LOG("%s", self->why);
+	EXPECT_EQ(NULL, control__create(&self->machine, "vm"));
+	EXPECT_NE(NULL, strstr(self->why, "a running VM has the name")) TH_LOG("%s", self->why);
+}
+
 TEST_F(control, a_second_vm_of_the_name_is_refused)
 {
 	EXPECT_EQ(NULL, control__create(&self->machine, "vm"));

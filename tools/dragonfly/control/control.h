@@ -18,7 +18,8 @@ struct control;
  * has it. What a dead VM has left is cleaned. Clients are answered by the loop.
  */
 struct control *control__create(struct machine *machine, const char *name);
-void control__destroy(struct control *control);
+void control__close(struct control *control); /* answers no more */
+void control__destroy(struct control *control); /* gives the name back */
 const char *control__name(const struct control *control);
 
 /* The vCPUs are there and do not run yet: KVM opens their statistics only then. */

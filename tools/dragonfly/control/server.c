@@ -270,21 +270,32 @@ static void unwatch(struct control *control, struct watch *watch)
 		return;
 	loop__remove(&control->machine->loop, watch);
 	close(watch->fd);
+	watch->fd = -1;
+}
+
+static void close_statistics(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void control__close(struct control *control)
+{
+	for (unsigned int i = 0; i < MAX_CLIENTS; i++)
+		client_drop(&control->clients[i]);
+	unwatch(control, &control->running);
+	unwatch(control, &control->listener);
+	for (unsigned int i = 0; i < MAX_CPUS; i++)
+		close_statistics(&control->vcpu_statistics[i]);
+	close_statistics(&control->vm_statistics);
 }
 
 void control__destroy(struct control *control)
 {
 	if (!control)
 		return;
-	for (unsigned int i = 0; i < MAX_CLIENTS; i++)
-		client_drop(&control->clients[i]);
-	unwatch(control, &control->running);
-	unwatch(control, &control->listener);
-	for (unsigned int i = 0; i < MAX_CPUS; i++)
-		if (control->vcpu_statistics[i] >= 0)
-			close(control->vcpu_statistics[i]);
-	if (control->vm_statistics >= 0)
-		close(control->vm_statistics);
+	control__close(control);
 	if (control->lock >= 0) {
 		enum outcome outcome = control->machine->outcome;
 

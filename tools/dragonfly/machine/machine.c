@@ -227,11 +227,14 @@ void machine__resume(struct machine *machine)
 	pthread_cond_broadcast(&machine->changed);
 }
 
-/* The way of machine__create() backwards; what makes interrupts goes before who takes them. */
+/*
+ * The way of machine__create() backwards; what makes interrupts goes before who takes
+ * them. The VM's name is free when all is that it had: who takes it next may want that.
+ */
 void machine__destroy(struct machine *machine)
 {
 	if (machine->control)
-		control__destroy(machine->control);
+		control__close(machine->control);
 	if (machine->pci)
 		pci__destroy(machine->pci);
 	if (machine->hotplug)
@@ -251,6 +254,8 @@ void machine__destroy(struct machine *machine)
 	if (machine->kvm >= 0)
 		close(machine->kvm);
 	memory__destroy(&machine->memory);
+	if (machine->control)
+		control__destroy(machine->control);
 	if (machine->signals.fd >= 0)
 		close(machine->signals.fd);
 	if (machine->ended.fd >= 0)
