@@ -46,6 +46,9 @@ int verb__arguments(const struct verb *verb, int argc, char **argv, const char *
  */
 int signals__open(void);
 
+/* Has one of them come that nobody has read yet?  For what takes long. */
+bool signals__came(void);
+
 int console__main(int argc, char **argv);
 int doctor__main(int argc, char **argv);
 int list__main(int argc, char **argv);

@@ -260,6 +260,8 @@ static int run(const struct options *options)
 	if (!machine__create(&machine, options)) {
 		outcome = machine__run(&machine);
 		tell(outcome);
+	} else if (signals__came()) {
+		outcome = STOPPED;
 	}
 	machine__destroy(&machine);
 	return outcome;

@@ -7,15 +7,31 @@
 
 #include "dragonfly.h"
 
+static sigset_t ends(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	return set;
+}
+
 int signals__open(void)
 {
-	sigset_t ends;
+	const sigset_t set = ends();
 
 	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGHUP);
-	sigprocmask(SIG_BLOCK, &ends, NULL);
-	return signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+bool signals__came(void)
+{
+	sigset_t set = ends(), waiting;
+
+	sigpending(&waiting);
+	sigandset(&set, &set, &waiting);
+	return !sigisemptyset(&set);
 }

@@ -100,6 +100,18 @@ TEST_F(memory, that_cannot_be_is_refused_and_leaves_nothing)
 	EXPECT_SAYS("does the host have huge pages of this size");
 }
 
+TEST_F(memory, of_huge_pages_is_given_up_when_a_signal_comes)
+{
+	int signals = signals__open();
+
+	ASSERT_LE(0, signals);
+	raise(SIGTERM);
+	EXPECT_EQ(-1, memory__create(&self->memory, 16 * MIB, 2 * MIB));
+	if (self->memory.fd < 0)
+		SKIP(return, "this machine's kernel has no huge pages of 2 MiB");
+	EXPECT_STREQ("stopped", why);
+}
+
 TEST_F(memory, is_closed_when_it_is_file_0_and_destroyed_once)
 {
 	close(0);

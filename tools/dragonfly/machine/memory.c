@@ -26,6 +26,22 @@ static int map(struct memory *memory, uint64_t guest, uint64_t size, uint64_t of
 	return 0;
 }
 
+/*
+ * Huge pages are taken from the pool now: none may be missing when the guest runs. To
+ * clear them can take minutes, in which a signal still ends it.
+ */
+static int take_pages(const struct memory *memory, uint64_t page)
+{
+	for (uint64_t at = 0; at < memory->size; at += page) {
+		if (signals__came())
+			return complain("stopped");
+		if (fallocate(memory->fd, 0, at, page))
+			return complain("no %" PRIu64 " MiB of huge pages: see dragonfly doctor",
+					memory->size >> 20);
+	}
+	return 0;
+}
+
 int memory__create(struct memory *memory, uint64_t size, uint64_t huge)
 {
 	uint64_t low = size < MEMORY_LOW_END ? size : MEMORY_LOW_END;
@@ -38,11 +54,11 @@ int memory__create(struct memory *memory, uint64_t size, uint64_t huge)
 	if (memory->fd < 0)
 		return complain("no memory for the guest (memfd_create: %s)%s", strerror(errno),
 				huge ? "; does the host have huge pages of this size?" : "");
-	/* Huge pages are taken from the pool now: none may be missing when the guest runs. */
-	if (ftruncate(memory->fd, size) || (huge && fallocate(memory->fd, 0, 0, size)))
-		return complain("no %" PRIu64 " MiB%s for the guest: %s", size >> 20,
-				huge ? " of huge pages, see /sys/kernel/mm/hugepages," : "",
+	if (ftruncate(memory->fd, size))
+		return complain("no %" PRIu64 " MiB for the guest: %s", size >> 20,
 				strerror(errno));
+	if (huge && take_pages(memory, huge))
+		return -1;
 	if (map(memory, 0, low, 0))
 		return -1;
 	return size > low ? map(memory, MEMORY_HIGH, size - low, low) : 0;
