@@ -292,7 +292,7 @@ static bool may_write(const struct row *row, u64 now, u64 value, bool host)
 	case NOTHING:
 		return value == now || (host && row->place == STORED);
 	case ALL_OR_NONE:
-		return !value || value == U64_MAX;
+		return !value || !~value;
 	case BY_MASK:
 		return !(value & ~row->arg2);
 	case MTRR:

@@ -294,8 +294,6 @@ TEST_F(cpuid, what_the_module_does_not_have_is_not_offered)
 		FEATURE(ACC),
 		FEATURE(ACPI),
 		FEATURE(HT),
-		FEATURE(MCE),
-		FEATURE(MCA),
 		FEATURE(DCA),
 		FEATURE(XTPR),
 		FEATURE(OSXSAVE),

@@ -51,6 +51,25 @@ static inline void timer_set_deadline(struct df_vcpu_arch *arch, u64 value)
 	unit_deadline = value;
 }
 
+/* Nor are the banks of machine checks, of which there are none here. */
+#define DF_MCE_H
+#define MCG_CTL_P BIT_ULL(8)
+
+static inline void mce_reset(struct df_vcpu_arch *arch)
+{
+	arch->stored_msrs[DF_STORED_MCG_CAP] = MCG_CTL_P;
+}
+
+static inline u64 *mce_bank_msr(struct df_vcpu_arch *arch, u32 index)
+{
+	return NULL;
+}
+
+static inline bool mce_may_write(u32 index, u64 value, bool host)
+{
+	return false;
+}
+
 #include "arch/x86/msr.c"
 
 #define LOW_END 0x2000U
