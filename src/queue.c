@@ -180,15 +180,17 @@ static bool is_valid(const struct df_vm *vm, const struct dragonfly_queue *args)
 	       args->notify_gpa + args->notify_len >= args->notify_gpa;
 }
 
-/* The interrupt first: there is no kick yet that it could answer. */
+/* The interrupt last: it takes what waits in its eventfd, which would be lost by a failure. */
 static int build(struct df_queue *queue, const struct dragonfly_queue *args)
 {
-	int err = args->call_fd == -1 ? 0 : open_call(queue, args);
+	int err = 0;
 
-	if (!err && args->flags & DRAGONFLY_QUEUE_DOORBELL)
+	if (args->flags & DRAGONFLY_QUEUE_DOORBELL)
 		err = map_doorbell(queue, args);
 	if (!err && args->kick_fd != -1)
 		err = open_kick(queue, args);
+	if (!err && args->call_fd != -1)
+		err = open_call(queue, args);
 	return err;
 }
 
