@@ -46,6 +46,7 @@ extract_vmlinux() {
 	magic=$(od -An -tx1 -j "$offset" -N 4 "$image" | tr -d ' ')
 	case $magic in
 	28b52ffd) set -- zstd -dcq ;;
+	02214c18) set -- lz4 -dcq ;;
 	fd377a58) set -- xz -dcq --single-stream ;;
 	1f8b*) set -- gzip -dcq ;;
 	*) die "${image##*/} is compressed in a way that this script does not know ($magic)" ;;

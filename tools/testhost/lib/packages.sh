@@ -6,7 +6,7 @@
 # hash that the archive has signed.
 
 # What a build machine needs. The lists grow with the parts that are asked for.
-PACKAGES_BASE=(binutils cpio gcc kmod libc6-dev make patch xz-utils zstd)
+PACKAGES_BASE=(binutils cpio gcc kmod libc6-dev lz4 make patch xz-utils zstd)
 PACKAGES_BOCHS=(g++)
 PACKAGES_KERNEL=(bc bison flex libelf-dev libssl-dev perl)
 PACKAGES_LINT=(clang-format coccinelle perl shellcheck sparse)
