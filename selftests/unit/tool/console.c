@@ -391,6 +391,8 @@ TEST_F(console, the_terminal_is_restored_by_what_kills_the_tool)
 		pid_t pid = fork();
 
 		if (!pid) {
+			/* Under nohup it would be ignored, and left alone. */
+			signal(signals[i], SIG_DFL);
 			board_setup();
 			console__create(&machine, "stdio");
 			if (!is_raw())
