@@ -90,8 +90,7 @@ bool df_host_time(u64 *tsc, u64 *real)
 	return false;
 }
 
-static int follow(struct vm_area_struct *vma, unsigned long address,
-		  struct df_device_page *page)
+static int follow(struct vm_area_struct *vma, unsigned long address, struct df_device_page *page)
 {
 	struct follow_pfnmap_args args = { .vma = vma, .address = address };
 	int err = follow_pfnmap_start(&args);

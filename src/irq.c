@@ -127,7 +127,6 @@ void df_irq_rerouted(struct df_vm *vm, const struct df_routes *old)
 	 * as there: a device that still wants its interrupt raises it again.
 	 */
 	list_for_each_entry(irqfd, &irq->resampled, resampled)
-		if (is_level(df_routes_find(old, irqfd->gsi)) &&
-		    end_differs(old, new, irqfd->gsi))
+		if (is_level(df_routes_find(old, irqfd->gsi)) && end_differs(old, new, irqfd->gsi))
 			eventfd_signal(irqfd->resamplefd);
 }

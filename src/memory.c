@@ -214,8 +214,7 @@ static int or_user(void __user *hva, unsigned int bytes, u64 old, u64 bits)
 	if (bytes == sizeof(u64))
 		same = unsafe_try_cmpxchg_user((u64 __user *)hva, &old, old | bits, fault);
 	else
-		same = unsafe_try_cmpxchg_user((u32 __user *)hva, &old32, old32 | (u32)bits,
-					       fault);
+		same = unsafe_try_cmpxchg_user((u32 __user *)hva, &old32, old32 | (u32)bits, fault);
 	user_access_end();
 	return same ? 0 : -EAGAIN;
 fault:

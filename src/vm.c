@@ -80,8 +80,7 @@ static int set_routing(struct df_vm *vm, struct kvm_irq_routing __user *user)
 /* As KVM: it can be changed only while no slot has a log. */
 static int set_dirty_log(struct df_vm *vm, u64 mode)
 {
-	if (mode & ~(u64)DF_DIRTY_LOG_MODES ||
-	    mode == KVM_DIRTY_LOG_INITIALLY_SET)
+	if (mode & ~(u64)DF_DIRTY_LOG_MODES || mode == KVM_DIRTY_LOG_INITIALLY_SET)
 		return -EINVAL;
 	guard(rwsem_write)(&vm->memory_lock);
 	if (vm->logged_slots)

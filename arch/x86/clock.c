@@ -43,7 +43,7 @@ static void set_rate(struct pvclock_vcpu_time_info *time, u64 hz)
 }
 
 /* Without a vCPU: as one would see it that has the host's TSC. */
-static struct pvclock_vcpu_time_info line(struct df_vm *vm, const struct df_vcpu_arch *arch)
+static struct pvclock_vcpu_time_info line(struct df_vm *vm, const struct df_vcpu *vcpu)
 {
 	struct pvclock_vcpu_time_info time = {};
 	u64 hz = tsc_khz * 1000ULL;
@@ -52,9 +52,9 @@ static struct pvclock_vcpu_time_info line(struct df_vm *vm, const struct df_vcpu
 	time.tsc_timestamp = vm->arch.clock_tsc;
 	time.system_time = vm->arch.clock_ns;
 	spin_unlock(&vm->arch.tsc_lock);
-	if (arch) {
-		time.tsc_timestamp = tsc_of_host(arch, time.tsc_timestamp);
-		hz = tsc_scale(arch, hz);
+	if (vcpu) {
+		time.tsc_timestamp = tsc_of_host(vcpu, time.tsc_timestamp);
+		hz = tsc_scale(vcpu, hz);
 	}
 	set_rate(&time, hz);
 	return time;
@@ -106,46 +106,45 @@ static int publish(struct df_vm *vm, u64 gpa, const void *data, size_t size)
 	return df_memory_access(vm, gpa, &version, sizeof(version), true) ?: err;
 }
 
-static u64 place(const struct df_vcpu_arch *arch)
+static u64 place(const struct df_vcpu *vcpu)
 {
-	return arch->system_time & ~(u64)KVM_MSR_ENABLED;
+	return vcpu->system_time & ~(u64)KVM_MSR_ENABLED;
 }
 
 /* As KVM: not across pages. */
-static bool is_on(const struct df_vcpu_arch *arch)
+static bool is_on(const struct df_vcpu *vcpu)
 {
-	return arch->system_time & KVM_MSR_ENABLED &&
-	       offset_in_page(place(arch)) <= PAGE_SIZE - sizeof(struct pvclock_vcpu_time_info);
+	return vcpu->system_time & KVM_MSR_ENABLED &&
+	       offset_in_page(place(vcpu)) <= PAGE_SIZE - sizeof(struct pvclock_vcpu_time_info);
 }
 
-void clock_reset(struct df_vcpu_arch *arch)
+void clock_reset(struct df_vcpu *vcpu)
 {
-	arch->system_time = 0;
-	arch->clock_stopped = false;
+	vcpu->system_time = 0;
+	vcpu->clock_stopped = false;
 }
 
 void clock_update(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	struct pvclock_vcpu_time_info time, old;
 
-	if (!is_on(arch) || df_memory_access(vcpu->vm, place(arch), &old, sizeof(old), false))
+	if (!is_on(vcpu) || df_memory_access(vcpu->vm, place(vcpu), &old, sizeof(old), false))
 		return;
-	time = line(vcpu->vm, arch);
+	time = line(vcpu->vm, vcpu);
 	/* A guest takes one vCPU's line for all of them where it may. */
 	if (clock_is_offered() && tsc_is_common(vcpu->vm))
 		time.flags = PVCLOCK_TSC_STABLE_BIT;
 	/* The guest's to clear. */
-	if (arch->clock_stopped || old.flags & PVCLOCK_GUEST_STOPPED)
+	if (vcpu->clock_stopped || old.flags & PVCLOCK_GUEST_STOPPED)
 		time.flags |= PVCLOCK_GUEST_STOPPED;
-	if (!publish(vcpu->vm, place(arch), &time, sizeof(time)))
-		arch->clock_stopped = false;
+	if (!publish(vcpu->vm, place(vcpu), &time, sizeof(time)))
+		vcpu->clock_stopped = false;
 }
 
 void clock_set_system_time(struct df_vcpu *vcpu, u64 value)
 {
-	vcpu->arch.system_time = value;
-	set_bit(DF_REQ_CLOCK, &vcpu->arch.requests);
+	vcpu->system_time = value;
+	set_bit(DF_REQ_CLOCK, &vcpu->requests);
 }
 
 void clock_set_wall_clock(struct df_vm *vm, u64 gpa)
@@ -174,7 +173,7 @@ int clock_pair(struct df_vcpu *vcpu, u64 gpa)
 		return -KVM_EOPNOTSUPP;
 	pair.sec = div_u64_rem(real, NSEC_PER_SEC, &nsec);
 	pair.nsec = nsec;
-	pair.tsc = tsc_of_host(&vcpu->arch, tsc);
+	pair.tsc = tsc_of_host(vcpu, tsc);
 	return df_memory_access(vcpu->vm, gpa, &pair, sizeof(pair), true) ? -KVM_EFAULT : 0;
 }
 
@@ -215,9 +214,9 @@ int clock_set(struct df_vm *vm, void *arg)
 
 int clock_stopped(struct df_vcpu *vcpu)
 {
-	if (!is_on(&vcpu->arch))
+	if (!is_on(vcpu))
 		return -EINVAL;
-	vcpu->arch.clock_stopped = true;
-	set_bit(DF_REQ_CLOCK, &vcpu->arch.requests);
+	vcpu->clock_stopped = true;
+	set_bit(DF_REQ_CLOCK, &vcpu->requests);
 	return 0;
 }

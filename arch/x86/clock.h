@@ -20,7 +20,7 @@ bool clock_is_offered(void);
 void clock_vm_init(struct df_vm *vm);
 
 /** clock_reset() - by INIT: the guest has no clock until it asks again. */
-void clock_reset(struct df_vcpu_arch *arch);
+void clock_reset(struct df_vcpu *vcpu);
 
 /**
  * clock_update() - tell a guest what its time is

@@ -34,10 +34,10 @@
 #define ARAT		BIT(2)		/* the APIC's timer does not stop */
 
 /* They are sorted: where this leaf is, if it is there. */
-static noinline const struct kvm_cpuid_entry2 *search(const struct df_vcpu_arch *arch, u32 leaf)
+static noinline const struct kvm_cpuid_entry2 *search(const struct df_vcpu *vcpu, u32 leaf)
 {
-	const struct kvm_cpuid_entry2 *e = arch->cpuid;
-	u32 n = arch->nr_cpuid;
+	const struct kvm_cpuid_entry2 *e = vcpu->cpuid;
+	u32 n = vcpu->nr_cpuid;
 
 	while (n) {
 		u32 half = n / 2;
@@ -65,44 +65,44 @@ static u32 near_slot(u32 leaf)
 	return (leaf & 31) | (leaf >> 25 & 0x60);
 }
 
-static void find_near(struct df_vcpu_arch *arch)
+static void find_near(struct df_vcpu *vcpu)
 {
-	for (u32 slot = 0; slot < ARRAY_SIZE(arch->near_cpuid); slot++)
-		arch->near_cpuid[slot] = search(arch, near_leaf(slot)) - arch->cpuid;
+	for (u32 slot = 0; slot < ARRAY_SIZE(vcpu->near_cpuid); slot++)
+		vcpu->near_cpuid[slot] = search(vcpu, near_leaf(slot)) - vcpu->cpuid;
 }
 
 /* Of those with the same leaf the first that user space gave is the one. */
-static __always_inline const struct kvm_cpuid_entry2 *find(const struct df_vcpu_arch *arch,
+static __always_inline const struct kvm_cpuid_entry2 *find(const struct df_vcpu *vcpu,
 							   u32 leaf, u32 subleaf)
 {
-	const struct kvm_cpuid_entry2 *e = arch->cpuid, *end = e + arch->nr_cpuid;
+	const struct kvm_cpuid_entry2 *e = vcpu->cpuid, *end = e + vcpu->nr_cpuid;
 
 	if (likely(IS_NEAR(leaf)))
-		e += arch->near_cpuid[near_slot(leaf)];
+		e += vcpu->near_cpuid[near_slot(leaf)];
 	else
-		e = search(arch, leaf);
+		e = search(vcpu, leaf);
 	for (; e < end && e->function == leaf; e++)
 		if (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || e->index == subleaf)
 			return e;
 	return NULL;
 }
 
-const struct kvm_cpuid_entry2 *cpuid_find(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
+const struct kvm_cpuid_entry2 *cpuid_find(const struct df_vcpu *vcpu, u32 leaf, u32 subleaf)
 {
-	return find(arch, leaf, subleaf);
+	return find(vcpu, leaf, subleaf);
 }
 
-bool cpuid_has(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf, enum cpuid_regs_idx reg,
+bool cpuid_has(const struct df_vcpu *vcpu, u32 leaf, u32 subleaf, enum cpuid_regs_idx reg,
 	       unsigned int bit)
 {
-	const struct kvm_cpuid_entry2 *e = cpuid_find(arch, leaf, subleaf);
+	const struct kvm_cpuid_entry2 *e = cpuid_find(vcpu, leaf, subleaf);
 
 	return e && (&e->eax)[reg] & BIT(bit);
 }
 
-u64 cpuid_xfeatures(const struct df_vcpu_arch *arch)
+u64 cpuid_xfeatures(const struct df_vcpu *vcpu)
 {
-	const struct kvm_cpuid_entry2 *e = cpuid_find(arch, LEAF_XSTATE, 0);
+	const struct kvm_cpuid_entry2 *e = cpuid_find(vcpu, LEAF_XSTATE, 0);
 
 	return e ? (e->eax | (u64)e->edx << 32) & fpu_features() : XFEATURE_MASK_FP;
 }
@@ -113,33 +113,33 @@ static const u32 signature[] = { 0x4b4d564b, 0x564b4d56, 0x4d };
 #define PV_LEAVES_END	(KVM_CPUID_SIGNATURE + 0x10000)
 #define PV_LEAVES_STEP	0x100
 
-static struct kvm_cpuid_entry2 *find_pv(const struct df_vcpu_arch *arch)
+static struct kvm_cpuid_entry2 *find_pv(const struct df_vcpu *vcpu)
 {
 	for (u32 leaf = KVM_CPUID_SIGNATURE; leaf < PV_LEAVES_END; leaf += PV_LEAVES_STEP) {
-		const struct kvm_cpuid_entry2 *e = cpuid_find(arch, leaf, 0);
+		const struct kvm_cpuid_entry2 *e = cpuid_find(vcpu, leaf, 0);
 
 		if (e && !memcmp(&e->ebx, signature, sizeof(signature)))
-			return (struct kvm_cpuid_entry2 *)cpuid_find(arch, leaf + 1, 0);
+			return (struct kvm_cpuid_entry2 *)cpuid_find(vcpu, leaf + 1, 0);
 	}
 	return NULL;
 }
 
 /* A guest whose HLT does not exit cannot be kicked out of it. */
-static void mask_pv(struct df_vcpu_arch *arch)
+static void mask_pv(struct df_vcpu *vcpu)
 {
-	const struct df_vm *vm = container_of(arch, struct df_vcpu, arch)->vm;
-	struct kvm_cpuid_entry2 *e = find_pv(arch);
+	const struct df_vm *vm = vcpu->vm;
+	struct kvm_cpuid_entry2 *e = find_pv(vcpu);
 
 	if (e && READ_ONCE(vm->arch.disabled_exits) & KVM_X86_DISABLE_EXITS_HLT)
 		e->eax &= ~(u32)BIT(KVM_FEATURE_PV_UNHALT);
 }
 
-void cpuid_pv_enforce(struct df_vcpu_arch *arch, bool enforce)
+void cpuid_pv_enforce(struct df_vcpu *vcpu, bool enforce)
 {
-	const struct kvm_cpuid_entry2 *e = find_pv(arch);
+	const struct kvm_cpuid_entry2 *e = find_pv(vcpu);
 
-	arch->pv_enforced = enforce;
-	arch->pv_features = !enforce ? ~0U : e ? e->eax : 0;
+	vcpu->pv_enforced = enforce;
+	vcpu->pv_features = !enforce ? ~0U : e ? e->eax : 0;
 }
 
 /* What follows the registers, whatever user space says; the VMCS current. */
@@ -148,9 +148,9 @@ static __always_inline u32 follow_cr4(u32 ecx)
 	return vmcs_read(GUEST_CR4) & X86_CR4_OSXSAVE ? ecx | OSXSAVE : ecx & ~OSXSAVE;
 }
 
-static __always_inline u32 follow_apic(const struct df_vcpu_arch *arch, u32 edx)
+static __always_inline u32 follow_apic(const struct df_vcpu *vcpu, u32 edx)
 {
-	return arch->apic_base & MSR_IA32_APICBASE_ENABLE ? edx | APIC : edx & ~APIC;
+	return vcpu->apic_base & MSR_IA32_APICBASE_ENABLE ? edx | APIC : edx & ~APIC;
 }
 
 static bool follows_xcr0(u32 leaf, u32 subleaf)
@@ -158,13 +158,13 @@ static bool follows_xcr0(u32 leaf, u32 subleaf)
 	return leaf == LEAF_XSTATE && subleaf < 2;
 }
 
-static void follow_registers(const struct df_vcpu_arch *arch, struct kvm_cpuid_entry2 *e)
+static void follow_registers(const struct df_vcpu *vcpu, struct kvm_cpuid_entry2 *e)
 {
 	if (e->function == 1) {
 		e->ecx = follow_cr4(e->ecx);
-		e->edx = follow_apic(arch, e->edx);
+		e->edx = follow_apic(vcpu, e->edx);
 	} else if (follows_xcr0(e->function, e->index)) {
-		e->ebx = fpu_size(arch->xcr0, e->index == 1);
+		e->ebx = fpu_size(vcpu->xcr0, e->index == 1);
 	}
 }
 
@@ -172,31 +172,31 @@ static void follow_registers(const struct df_vcpu_arch *arch, struct kvm_cpuid_e
  * What is not there is zeroes; but any level of topology has its own number and the
  * x2APIC ID, as KVM has it: if there is a second one.
  */
-static noinline void answer_none(struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
+static noinline void answer_none(struct df_vcpu *vcpu, u32 leaf, u32 subleaf)
 {
 	const struct kvm_cpuid_entry2 *e = NULL;
 
 	if (leaf == LEAF_TOPOLOGY || leaf == LEAF_TOPOLOGY2)
-		e = cpuid_find(arch, leaf, 1);
-	arch->regs[DF_RAX] = 0;
-	arch->regs[DF_RBX] = 0;
-	arch->regs[DF_RCX] = e ? (u8)subleaf : 0;
-	arch->regs[DF_RDX] = e ? e->edx : 0;
+		e = cpuid_find(vcpu, leaf, 1);
+	vcpu->regs[DF_RAX] = 0;
+	vcpu->regs[DF_RBX] = 0;
+	vcpu->regs[DF_RCX] = e ? (u8)subleaf : 0;
+	vcpu->regs[DF_RDX] = e ? e->edx : 0;
 }
 
-static noinline void answer_xstate(struct df_vcpu_arch *arch, u32 subleaf)
+static noinline void answer_xstate(struct df_vcpu *vcpu, u32 subleaf)
 {
-	arch->regs[DF_RBX] = fpu_size(arch->xcr0, subleaf == 1);
+	vcpu->regs[DF_RBX] = fpu_size(vcpu->xcr0, subleaf == 1);
 }
 
 /* By hand, not by a copy of the entry: there are not many exits that come more often. */
-static __always_inline void answer(struct df_vcpu_arch *arch, u32 leaf, u32 subleaf)
+static __always_inline void answer(struct df_vcpu *vcpu, u32 leaf, u32 subleaf)
 {
-	const struct kvm_cpuid_entry2 *e = find(arch, leaf, subleaf);
-	u64 *regs = arch->regs;
+	const struct kvm_cpuid_entry2 *e = find(vcpu, leaf, subleaf);
+	u64 *regs = vcpu->regs;
 
 	if (unlikely(!e)) {
-		answer_none(arch, leaf, subleaf);
+		answer_none(vcpu, leaf, subleaf);
 		return;
 	}
 	regs[DF_RAX] = e->eax;
@@ -205,26 +205,24 @@ static __always_inline void answer(struct df_vcpu_arch *arch, u32 leaf, u32 subl
 	regs[DF_RDX] = e->edx;
 	if (leaf == 1) {
 		regs[DF_RCX] = follow_cr4(e->ecx);
-		regs[DF_RDX] = follow_apic(arch, e->edx);
+		regs[DF_RDX] = follow_apic(vcpu, e->edx);
 	} else if (follows_xcr0(leaf, subleaf)) {
-		answer_xstate(arch, subleaf);
+		answer_xstate(vcpu, subleaf);
 	}
 }
 
-static bool is_faulting(const struct df_vcpu_arch *arch)
+static bool is_faulting(const struct df_vcpu *vcpu)
 {
-	return arch->stored_msrs[DF_STORED_MISC_FEATURES] & MSR_MISC_FEATURES_ENABLES_CPUID_FAULT &&
+	return vcpu->stored_msrs[DF_STORED_MISC_FEATURES] & MSR_MISC_FEATURES_ENABLES_CPUID_FAULT &&
 	       VMX_AR_DPL(vmcs_read(GUEST_SS_AR_BYTES));
 }
 
 int cpuid_handle(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	if (unlikely(is_faulting(arch)))
-		return events_gp(arch);
-	answer(arch, arch->regs[DF_RAX], arch->regs[DF_RCX]);
-	exit_skip(arch);
+	if (unlikely(is_faulting(vcpu)))
+		return events_gp(vcpu);
+	answer(vcpu, vcpu->regs[DF_RAX], vcpu->regs[DF_RCX]);
+	exit_skip(vcpu);
 	return DF_RESUME;
 }
 
@@ -251,15 +249,15 @@ static void sort_entries(struct kvm_cpuid_entry2 *entries, u32 n)
 }
 
 /* Also what KVM_GET_CPUID2 has given, in which some bits are those of now. */
-static bool is_same(const struct df_vcpu_arch *arch, const struct kvm_cpuid_entry2 *new, u32 n)
+static bool is_same(const struct df_vcpu *vcpu, const struct kvm_cpuid_entry2 *new, u32 n)
 {
-	if (n != arch->nr_cpuid)
+	if (n != vcpu->nr_cpuid)
 		return false;
 	for (u32 i = 0; i < n; i++) {
-		struct kvm_cpuid_entry2 a = arch->cpuid[i], b = new[i];
+		struct kvm_cpuid_entry2 a = vcpu->cpuid[i], b = new[i];
 
-		follow_registers(arch, &a);
-		follow_registers(arch, &b);
+		follow_registers(vcpu, &a);
+		follow_registers(vcpu, &b);
 		if (memcmp(&a, &b, sizeof(a)))
 			return false;
 	}
@@ -267,18 +265,18 @@ static bool is_same(const struct df_vcpu_arch *arch, const struct kvm_cpuid_entr
 }
 
 /* A vCPU that has run keeps what it has. */
-static int keep(struct df_vcpu_arch *arch, const struct kvm_cpuid_entry2 *entries, u32 n)
+static int keep(struct df_vcpu *vcpu, const struct kvm_cpuid_entry2 *entries, u32 n)
 {
 	bool same;
 
-	if (run_vmcs_begin(arch))
+	if (run_vmcs_begin(vcpu))
 		return -EIO;
-	same = is_same(arch, entries, n);
+	same = is_same(vcpu, entries, n);
 	run_vmcs_end();
 	return same ? 0 : -EINVAL;
 }
 
-int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
+int cpuid_set(struct df_vcpu *vcpu, struct kvm_cpuid2 __user *user)
 {
 	struct kvm_cpuid_entry2 *entries = NULL;
 	struct kvm_cpuid2 head;
@@ -293,48 +291,48 @@ int cpuid_set(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
 			return PTR_ERR(entries);
 		sort_entries(entries, head.nent);
 	}
-	if (arch->has_run) {
-		int err = keep(arch, entries, head.nent);
+	if (vcpu->has_run) {
+		int err = keep(vcpu, entries, head.nent);
 
 		kfree(entries);
 		return err;
 	}
-	kfree(arch->cpuid);
-	arch->cpuid = entries;
-	arch->nr_cpuid = head.nent;
-	find_near(arch);
-	mask_pv(arch);
-	cpuid_pv_enforce(arch, arch->pv_enforced);
+	kfree(vcpu->cpuid);
+	vcpu->cpuid = entries;
+	vcpu->nr_cpuid = head.nent;
+	find_near(vcpu);
+	mask_pv(vcpu);
+	cpuid_pv_enforce(vcpu, vcpu->pv_enforced);
 
-	if (run_vmcs_begin(arch))
+	if (run_vmcs_begin(vcpu))
 		return -EIO;
-	state_follow_cpuid(arch);
-	vmcs_follow_cpuid(arch);
+	state_follow_cpuid(vcpu);
+	vmcs_follow_cpuid(vcpu);
 	run_vmcs_end();
 	return 0;
 }
 
-int cpuid_get(struct df_vcpu_arch *arch, struct kvm_cpuid2 __user *user)
+int cpuid_get(struct df_vcpu *vcpu, struct kvm_cpuid2 __user *user)
 {
 	u32 room;
 
 	if (get_user(room, &user->nent))
 		return -EFAULT;
-	if (room < arch->nr_cpuid)
+	if (room < vcpu->nr_cpuid)
 		return -E2BIG;
-	for (u32 i = 0; i < arch->nr_cpuid; i++) {
-		struct kvm_cpuid_entry2 e = arch->cpuid[i];
+	for (u32 i = 0; i < vcpu->nr_cpuid; i++) {
+		struct kvm_cpuid_entry2 e = vcpu->cpuid[i];
 		u32 place = PLACE(&e);
 
-		if (run_vmcs_begin(arch))
+		if (run_vmcs_begin(vcpu))
 			return -EIO;
-		follow_registers(arch, &e);
+		follow_registers(vcpu, &e);
 		run_vmcs_end();
 		PLACE(&e) = 0;
 		if (copy_to_user(&user->entries[place], &e, sizeof(e)))
 			return -EFAULT;
 	}
-	return put_user(arch->nr_cpuid, &user->nent);
+	return put_user(vcpu->nr_cpuid, &user->nent);
 }
 
 #define PV_CLOCK	(BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_CLOCKSOURCE2) | \

@@ -20,40 +20,39 @@
 #define DR7_ANY_ON	0xffULL
 
 /* The flags and DR7 that the guest runs with. */
-static inline u64 debug_rflags(const struct df_vcpu_arch *arch)
+static inline u64 debug_rflags(const struct df_vcpu *vcpu)
 {
-	return arch->rflags |
-	       (arch->debug.control & KVM_GUESTDBG_SINGLESTEP ? X86_EFLAGS_TF : 0);
+	return vcpu->rflags | (vcpu->debug.control & KVM_GUESTDBG_SINGLESTEP ? X86_EFLAGS_TF : 0);
 }
 
-static inline u64 debug_dr7(const struct df_vcpu_arch *arch)
+static inline u64 debug_dr7(const struct df_vcpu *vcpu)
 {
-	return arch->debug.control & KVM_GUESTDBG_USE_HW_BP ? arch->debug.arch.debugreg[7] :
-							      arch->dr7;
+	return vcpu->debug.control & KVM_GUESTDBG_USE_HW_BP ? vcpu->debug.arch.debugreg[7] :
+							      vcpu->dr7;
 }
 
 /** debug_blocks_interrupts() - user space has the guest go on as if none came. */
-static inline bool debug_blocks_interrupts(const struct df_vcpu_arch *arch)
+static inline bool debug_blocks_interrupts(const struct df_vcpu *vcpu)
 {
-	return arch->debug.control & KVM_GUESTDBG_BLOCKIRQ;
+	return vcpu->debug.control & KVM_GUESTDBG_BLOCKIRQ;
 }
 
-static inline bool debug_has_breakpoints(const struct df_vcpu_arch *arch)
+static inline bool debug_has_breakpoints(const struct df_vcpu *vcpu)
 {
-	return debug_dr7(arch) & DR7_ANY_ON;
+	return debug_dr7(vcpu) & DR7_ANY_ON;
 }
 
 /** debug_reset() - the guest's registers after power-on or INIT. */
-void debug_reset(struct df_vcpu_arch *arch);
+void debug_reset(struct df_vcpu *vcpu);
 
 /** debug_load() - breakpoints into the CPU; preemption off. */
-void debug_load(const struct df_vcpu_arch *arch);
+void debug_load(const struct df_vcpu *vcpu);
 
 /** debug_hide() - an exit's @rflags become the guest's own; see debug_rflags(). */
-void debug_hide(struct df_vcpu_arch *arch);
+void debug_hide(struct df_vcpu *vcpu);
 
 /** debug_step() - an instruction with TF set is done: its trap. */
-void debug_step(struct df_vcpu_arch *arch);
+void debug_step(struct df_vcpu *vcpu);
 
 /** debug_handle_mov() - MOV to or from a debug register. */
 int debug_handle_mov(struct df_vcpu *vcpu);

@@ -18,7 +18,7 @@
 
 static int internal_error(struct df_vcpu *vcpu, u32 suberror)
 {
-	const struct vmx_exit *exit = &vcpu->arch.exit;
+	const struct vmx_exit *exit = &vcpu->exit;
 	struct kvm_run *run = vcpu->run;
 
 	run->internal.suberror = suberror;
@@ -26,7 +26,7 @@ static int internal_error(struct df_vcpu *vcpu, u32 suberror)
 	run->internal.data[0] = exit->reason;
 	run->internal.data[1] = exit->qualification;
 	run->internal.data[2] = exit->gpa;
-	run->internal.data[3] = vcpu->arch.rip;
+	run->internal.data[3] = vcpu->rip;
 	run->internal.data[4] = exit->intr_info;
 	run->internal.data[5] = exit->idt_info;
 	return exit_to_user(vcpu, KVM_EXIT_INTERNAL_ERROR);
@@ -50,7 +50,7 @@ static noinline int exception(void)
 /* Memory is coherent: INVD would lose the host's, and WBINVD has nothing to do. */
 static int skip(struct df_vcpu *vcpu)
 {
-	exit_skip(&vcpu->arch);
+	exit_skip(vcpu);
 	return DF_RESUME;
 }
 
@@ -59,7 +59,7 @@ static int skip(struct df_vcpu *vcpu)
 /* Out of the way of those that are not traced. */
 static noinline void trace_pio(struct df_vcpu *vcpu, bool write, u32 value)
 {
-	u64 q = vcpu->arch.exit.qualification;
+	u64 q = vcpu->exit.qualification;
 
 	trace_df_pio(vcpu->id, write, IO_PORT(q), IO_SIZE(q), value);
 }
@@ -67,8 +67,8 @@ static noinline void trace_pio(struct df_vcpu *vcpu, bool write, u32 value)
 /* A 32-bit result clears the upper half, smaller ones leave the rest alone. */
 static int complete_in(struct df_vcpu *vcpu)
 {
-	u64 *rax = &vcpu->arch.regs[DF_RAX], value = 0;
-	u8 size = IO_SIZE(vcpu->arch.exit.qualification);
+	u64 *rax = &vcpu->regs[DF_RAX], value = 0;
+	u8 size = IO_SIZE(vcpu->exit.qualification);
 
 	memcpy(&value, df_vcpu_pio_data(vcpu), size);
 	trace_pio(vcpu, false, value);
@@ -94,22 +94,18 @@ int exit_pio(struct df_vcpu *vcpu, u64 q)
 /* An eventfd stays what it is while interrupts are off: until it is signalled. */
 static noinline bool is_kick(struct df_vcpu *vcpu, u64 q)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	arch->kick = df_ioeventfd_find(vcpu->vm, false, IO_PORT(q), IO_SIZE(q),
-				       arch->regs[DF_RAX]);
-	return arch->kick;
+	vcpu->kick = df_ioeventfd_find(vcpu->vm, false, IO_PORT(q), IO_SIZE(q), vcpu->regs[DF_RAX]);
+	return vcpu->kick;
 }
 
 /* With it OUT is done as far as the guest knows: nothing is left for the next KVM_RUN. */
 static int inner_out(struct df_vcpu *vcpu, u64 q)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	u32 data = arch->regs[DF_RAX];
+	u32 data = vcpu->regs[DF_RAX];
 
 	if (trace_df_pio_enabled())
 		trace_pio(vcpu, true, data);
-	exit_skip(arch);
+	exit_skip(vcpu);
 	if (df_ioeventfd_any(vcpu->vm, false) && is_kick(vcpu, q))
 		return DF_TO_WAKE;
 	/* Of the four bytes, user space looks at as many as it is told. */
@@ -119,15 +115,14 @@ static int inner_out(struct df_vcpu *vcpu, u64 q)
 
 static noinline int inner_io(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	u64 q = vmcs_read(EXIT_QUALIFICATION);
 
 	if (q & IO_STRING)
 		return DF_TO_MIDDLE;
-	arch->exit.qualification = q;
+	vcpu->exit.qualification = q;
 	if (!(q & IO_IN))
 		return inner_out(vcpu, q);
-	arch->complete = complete_in;
+	vcpu->complete = complete_in;
 	return exit_pio(vcpu, q);
 }
 
@@ -151,39 +146,37 @@ static bool is_store(const struct vmx_exit *exit, u64 q)
  */
 static noinline int inner_store(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	u64 gpa;
 
 	if (!df_ioeventfd_any(vcpu->vm, true) || boot_cpu_has(X86_FEATURE_HYPERVISOR) ||
-	    !is_store(&arch->exit, vmcs_read(EXIT_QUALIFICATION)))
+	    !is_store(&vcpu->exit, vmcs_read(EXIT_QUALIFICATION)))
 		return DF_TO_MIDDLE;
 	gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
 	/* The APIC's page comes first. */
-	if (!((gpa ^ arch->apic_base) >> PAGE_SHIFT))
+	if (!((gpa ^ vcpu->apic_base) >> PAGE_SHIFT))
 		return DF_TO_MIDDLE;
-	arch->kick = df_ioeventfd_find_bare(vcpu->vm, gpa);
-	if (!arch->kick)
+	vcpu->kick = df_ioeventfd_find_bare(vcpu->vm, gpa);
+	if (!vcpu->kick)
 		return DF_TO_MIDDLE;
-	exit_skip(arch);
+	exit_skip(vcpu);
 	return DF_TO_WAKE;
 }
 
 /* The xAPIC's registers that the CPU leaves to us; the value is there already. */
 static noinline int apic_write_inner(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	u32 icr;
 
 	if (vmcs_read(EXIT_QUALIFICATION) != APIC_ICR)
 		return DF_TO_MIDDLE;
-	icr = lapic_get(arch, APIC_ICR) & ~(u32)APIC_ICR_BUSY;
-	lapic_put(arch, APIC_ICR, icr);
-	return delivery_icr_inner(vcpu, lapic_get(arch, APIC_ICR2) >> 24, icr);
+	icr = lapic_get(vcpu, APIC_ICR) & ~(u32)APIC_ICR_BUSY;
+	lapic_put(vcpu, APIC_ICR, icr);
+	return delivery_icr_inner(vcpu, lapic_get(vcpu, APIC_ICR2) >> 24, icr);
 }
 
 int exit_handle_inner(struct df_vcpu *vcpu)
 {
-	switch (vcpu->arch.exit.reason) {
+	switch (vcpu->exit.reason) {
 	case EXIT_REASON_EXTERNAL_INTERRUPT:	return DF_TO_HOST;
 	case EXIT_REASON_EXCEPTION_NMI:		return exception();
 	case EXIT_REASON_CPUID:			return cpuid_handle(vcpu);
@@ -198,7 +191,7 @@ int exit_handle_inner(struct df_vcpu *vcpu)
 	case EXIT_REASON_EPT_VIOLATION:		return inner_store(vcpu);
 	case EXIT_REASON_APIC_WRITE:		return apic_write_inner(vcpu);
 	case EXIT_REASON_PREEMPTION_TIMER:
-		timer_exit(&vcpu->arch);
+		timer_exit(vcpu);
 		return DF_RESUME;
 	default:				return DF_TO_MIDDLE;
 	}
@@ -207,7 +200,7 @@ int exit_handle_inner(struct df_vcpu *vcpu)
 /* ---- what is for the host: just outside of it, interrupts still off ---------------- */
 
 /* The exit has acknowledged it: its handler is called, as if it had come just now. */
-static void host_interrupt(struct df_vcpu_arch *arch)
+static void host_interrupt(struct df_vcpu *vcpu)
 {
 	u8 vector = vmcs_read(VM_EXIT_INTR_INFO);
 
@@ -215,7 +208,7 @@ static void host_interrupt(struct df_vcpu_arch *arch)
 	rcu_virt_note_context_switch();
 	vmx_call_gate(vmcs_host_gate(vector));
 	/* An IPI may have changed CR4. */
-	state_host_cr4(arch);
+	state_host_cr4(vcpu);
 }
 
 /*
@@ -232,21 +225,19 @@ static void host_exception(void)
 
 void exit_handle_host(struct df_vcpu *vcpu)
 {
-	if (vcpu->arch.exit.reason == EXIT_REASON_EXTERNAL_INTERRUPT)
-		host_interrupt(&vcpu->arch);
-	else if (vcpu->arch.exit.reason == EXIT_REASON_EXCEPTION_NMI)
+	if (vcpu->exit.reason == EXIT_REASON_EXTERNAL_INTERRUPT)
+		host_interrupt(vcpu);
+	else if (vcpu->exit.reason == EXIT_REASON_EXCEPTION_NMI)
 		host_exception();
 }
 
 void exit_wake(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	if (arch->kick) {
-		eventfd_signal(arch->kick);
-		arch->kick = NULL;
+	if (vcpu->kick) {
+		eventfd_signal(vcpu->kick);
+		vcpu->kick = NULL;
 	}
-	if (arch->lapic.to_wake)
+	if (vcpu->lapic.to_wake)
 		delivery_wake(vcpu);
 }
 
@@ -255,38 +246,37 @@ void exit_wake(struct df_vcpu *vcpu)
 /* The APIC is user space's: it hears of a priority that lets more interrupts in. */
 static int handle_cr8(struct df_vcpu *vcpu, bool read, u64 *gpr)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	u64 before = arch->cr8;
+	u64 before = vcpu->cr8;
 
 	if (!read && *gpr & ~0xfULL)
-		return events_gp(arch);
+		return events_gp(vcpu);
 	if (read)
-		*gpr = arch->cr8;
+		*gpr = vcpu->cr8;
 	else
-		arch->cr8 = *gpr;
-	if (gpr == &arch->regs[DF_RSP])
-		arch->dirty |= DF_DIRTY_RSP;
+		vcpu->cr8 = *gpr;
+	if (gpr == &vcpu->regs[DF_RSP])
+		vcpu->dirty |= DF_DIRTY_RSP;
 	skip(vcpu);
-	return arch->cr8 < before ? exit_to_user(vcpu, KVM_EXIT_SET_TPR) : DF_RESUME;
+	return vcpu->cr8 < before ? exit_to_user(vcpu, KVM_EXIT_SET_TPR) : DF_RESUME;
 }
 
 /* Process contexts begin in long mode, and with none. */
-static bool may_write_cr4(const struct df_vcpu_arch *arch, u64 value, u64 old, u64 efer)
+static bool may_write_cr4(const struct df_vcpu *vcpu, u64 value, u64 old, u64 efer)
 {
-	if (!state_cr4_valid(arch, value) || (efer & EFER_LMA && !(value & X86_CR4_PAE)))
+	if (!state_cr4_valid(vcpu, value) || (efer & EFER_LMA && !(value & X86_CR4_PAE)))
 		return false;
 	return !(value & ~old & X86_CR4_PCIDE) ||
 	       (efer & EFER_LMA && !(vmcs_read(GUEST_CR3) & X86_CR3_PCID_MASK));
 }
 
 /* What MOV to CR0 or CR4 faults on in the mode that the vCPU is in; the VMCS current. */
-static bool may_write_cr(const struct df_vcpu_arch *arch, int cr, u64 value)
+static bool may_write_cr(const struct df_vcpu *vcpu, int cr, u64 value)
 {
-	u64 efer = vmcs_read(GUEST_IA32_EFER), cr4 = state_cr4(arch);
+	u64 efer = vmcs_read(GUEST_IA32_EFER), cr4 = state_cr4(vcpu);
 	bool wide = vmcs_read(GUEST_CS_AR_BYTES) & VMX_AR_L_MASK;
 
 	if (cr == 4)
-		return may_write_cr4(arch, value, cr4, efer);
+		return may_write_cr4(vcpu, value, cr4, efer);
 	if (!state_cr0_valid(value))
 		return false;
 	if (!(value & X86_CR0_PG))
@@ -300,27 +290,26 @@ static bool may_write_cr(const struct df_vcpu_arch *arch, int cr, u64 value)
 			 X86_CR4_SMEP | X86_CR4_SMAP)
 
 /* Returns the old value. */
-static u64 write_cr(struct df_vcpu_arch *arch, int cr, u64 value)
+static u64 write_cr(struct df_vcpu *vcpu, int cr, u64 value)
 {
-	u64 old = cr ? state_cr4(arch) : state_cr0();
+	u64 old = cr ? state_cr4(vcpu) : state_cr0();
 
 	if (cr) {
-		state_set_cr4(arch, value);
+		state_set_cr4(vcpu, value);
 	} else {
 		state_set_cr0(value);
-		state_set_efer(arch, vmcs_read(GUEST_IA32_EFER));
+		state_set_efer(vcpu, vmcs_read(GUEST_IA32_EFER));
 	}
 	if ((old ^ value) & (cr ? CR4_PAGING : CR0_PAGING))
-		vmx_invvpid_context(arch->vpid);
+		vmx_invvpid_context(vcpu->vpid);
 	return old;
 }
 
 /* SDM, "Exit Qualification for Control-Register Accesses". */
 static int handle_cr(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	u64 q = arch->exit.qualification;
-	u64 *gpr = &arch->regs[q >> 8 & 15], value, old = 0;
+	u64 q = vcpu->exit.qualification;
+	u64 *gpr = &vcpu->regs[q >> 8 & 15], value, old = 0;
 	int cr = q & 15, type = q >> 4 & 3;
 	int err;
 	bool fine;
@@ -330,24 +319,24 @@ static int handle_cr(struct df_vcpu *vcpu)
 	if (type != 0 || (cr != 0 && cr != 4))
 		return unexpected(vcpu);
 
-	if (run_vmcs_begin(arch))
+	if (run_vmcs_begin(vcpu))
 		return -EIO;
 	value = vmcs_read(GUEST_CS_AR_BYTES) & VMX_AR_L_MASK ? *gpr : (u32)*gpr;
-	fine = may_write_cr(arch, cr, value);
+	fine = may_write_cr(vcpu, cr, value);
 	if (fine)
-		old = write_cr(arch, cr, value);
+		old = write_cr(vcpu, cr, value);
 	run_vmcs_end();
 	if (!fine)
-		return events_gp(arch);
+		return events_gp(vcpu);
 
 	err = state_load_pdptes(vcpu);
 	if (!err)
 		return skip(vcpu);
-	if (err == -EIO || run_vmcs_begin(arch))
+	if (err == -EIO || run_vmcs_begin(vcpu))
 		return -EIO;
-	write_cr(arch, cr, old);
+	write_cr(vcpu, cr, old);
 	run_vmcs_end();
-	return events_gp(arch);
+	return events_gp(vcpu);
 }
 
 /* ---- memory -------------------------------------------------------------------------- */
@@ -358,7 +347,7 @@ static int handle_cr(struct df_vcpu *vcpu)
  */
 static int no_memory(struct df_vcpu *vcpu)
 {
-	const struct vmx_exit *exit = &vcpu->arch.exit;
+	const struct vmx_exit *exit = &vcpu->exit;
 
 	if (exit->idt_info & VECTORING_INFO_VALID_MASK)
 		return internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
@@ -370,11 +359,11 @@ static int no_memory(struct df_vcpu *vcpu)
 
 static int handle_ept_violation(struct df_vcpu *vcpu)
 {
-	const struct vmx_exit *exit = &vcpu->arch.exit;
+	const struct vmx_exit *exit = &vcpu->exit;
 	u64 age = READ_ONCE(vcpu->vm->slots_age);
 	int err;
 
-	trace_df_ept_violation(vcpu->id, exit->gpa, exit->qualification, vcpu->arch.rip);
+	trace_df_ept_violation(vcpu->id, exit->gpa, exit->qualification, vcpu->rip);
 	err = mapping_fault(vcpu->vm, exit->gpa, exit->qualification & EPT_VIOLATION_ACC_WRITE,
 			    exit->qualification & EPT_VIOLATION_ACC_INSTR);
 	/* Nobody runs code there: a fetch would fault again. */
@@ -397,7 +386,7 @@ static int handle_ept_violation(struct df_vcpu *vcpu)
 
 static int handle_apic_access(struct df_vcpu *vcpu)
 {
-	const struct vmx_exit *exit = &vcpu->arch.exit;
+	const struct vmx_exit *exit = &vcpu->exit;
 	u32 type = exit->qualification & APIC_ACCESS_TYPE;
 
 	if (exit->idt_info & VECTORING_INFO_VALID_MASK)
@@ -409,9 +398,9 @@ static int handle_apic_access(struct df_vcpu *vcpu)
 
 static int handle_apic_write(struct df_vcpu *vcpu)
 {
-	unsigned int reg = vcpu->arch.exit.qualification & 0xff0;
+	unsigned int reg = vcpu->exit.qualification & 0xff0;
 
-	lapic_write(vcpu, reg, lapic_get(&vcpu->arch, reg));
+	lapic_write(vcpu, reg, lapic_get(vcpu, reg));
 	return DF_RESUME;
 }
 
@@ -420,26 +409,23 @@ static int handle_apic_write(struct df_vcpu *vcpu)
 /* The guest's if it asks for alignment checks; else the host's for a split lock. */
 static int handle_ac(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	struct df_mode mode;
 
 	if (state_mode(vcpu, &mode))
 		return -EIO;
 	if (!boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT) ||
 	    (mode.cpl == 3 && mode.paging.cr0 & X86_CR0_AM && mode.paging.ac))
-		return events_exception_error(arch, X86_TRAP_AC, arch->exit.intr_error);
-	if (handle_guest_split_lock(arch->rip))
+		return events_exception_error(vcpu, X86_TRAP_AC, vcpu->exit.intr_error);
+	if (handle_guest_split_lock(vcpu->rip))
 		return DF_RESUME;
 	vcpu->run->ex.exception = X86_TRAP_AC;
-	vcpu->run->ex.error_code = arch->exit.intr_error;
+	vcpu->run->ex.error_code = vcpu->exit.intr_error;
 	return exit_to_user(vcpu, KVM_EXIT_EXCEPTION);
 }
 
 static int handle_exception(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	switch (arch->exit.intr_info & INTR_TYPE_VECTOR) {
+	switch (vcpu->exit.intr_info & INTR_TYPE_VECTOR) {
 	case EXCEPTION(X86_TRAP_DB):
 	case INT1:				return debug_handle_db(vcpu);
 	case SOFT_EXCEPTION(X86_TRAP_BP):	return debug_exit(vcpu, X86_TRAP_BP, 0);
@@ -450,24 +436,20 @@ static int handle_exception(struct df_vcpu *vcpu)
 
 static int handle_hlt(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	if (!lapic_is_here(arch)) {
+	if (!lapic_is_here(vcpu)) {
 		skip(vcpu);
 		return exit_to_user(vcpu, KVM_EXIT_HLT);
 	}
 	halt_begin(vcpu);
 	/* STI's shadow reached up to here, and what user space waits to inject ends the HLT. */
-	if (arch->wants_window && events_takes_interrupt(arch))
+	if (vcpu->wants_window && events_takes_interrupt(vcpu))
 		return exit_to_user(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
 	return DF_RESUME;
 }
 
 int exit_handle(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	switch (arch->exit.reason) {
+	switch (vcpu->exit.reason) {
 	case EXIT_REASON_EXCEPTION_NMI:		return handle_exception(vcpu);
 	case EXIT_REASON_IO_INSTRUCTION:	return emulate_string_io(vcpu);
 	case EXIT_REASON_HLT:			return handle_hlt(vcpu);
@@ -477,7 +459,7 @@ int exit_handle(struct df_vcpu *vcpu)
 	case EXIT_REASON_APIC_ACCESS:		return handle_apic_access(vcpu);
 	case EXIT_REASON_APIC_WRITE:		return handle_apic_write(vcpu);
 	case EXIT_REASON_EOI_INDUCED:
-		delivery_end(vcpu, arch->exit.qualification);
+		delivery_end(vcpu, vcpu->exit.qualification);
 		return DF_RESUME;
 	case EXIT_REASON_INTERRUPT_WINDOW:	return events_handle_window(vcpu);
 	case EXIT_REASON_DR_ACCESS:		return debug_handle_mov(vcpu);
@@ -492,14 +474,14 @@ int exit_handle(struct df_vcpu *vcpu)
 		return skip(vcpu);
 	case EXIT_REASON_MWAIT_INSTRUCTION:	return skip(vcpu);	/* nothing to wait with */
 	case EXIT_REASON_MONITOR_INSTRUCTION:	return skip(vcpu);
-	case EXIT_REASON_RDPMC:			return events_gp(arch);	/* no counters */
+	case EXIT_REASON_RDPMC:			return events_gp(vcpu);	/* no counters */
 	case EXIT_REASON_VMCLEAR ... EXIT_REASON_VMON:	/* no VMX within */
 	case EXIT_REASON_INVEPT:
 	case EXIT_REASON_INVVPID:
 	case EXIT_REASON_VMFUNC:
 	case EXIT_REASON_RDRAND:	/* where CPUID does not have it */
 	case EXIT_REASON_RDSEED:
-		return events_exception(arch, X86_TRAP_UD);
+		return events_exception(vcpu, X86_TRAP_UD);
 	default:
 		return unexpected(vcpu);
 	}

@@ -143,11 +143,11 @@ fault:
 }
 
 /* For XSAVE and its likes; a guest that can never set CR4.OSXSAVE has none of them. */
-static __always_inline void switch_features(struct df_vcpu_arch *arch, u64 xcr0, u64 xss)
+static __always_inline void switch_features(struct df_vcpu *vcpu, u64 xcr0, u64 xss)
 {
-	if (!(arch->cr4_guest & X86_CR4_OSXSAVE))
+	if (!(vcpu->cr4_guest & X86_CR4_OSXSAVE))
 		return;
-	if (arch->xcr0 != host.xcr0)
+	if (vcpu->xcr0 != host.xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, xcr0);
 	if (host.xss)
 		__wrmsr(MSR_IA32_XSS, xss, xss >> 32);
@@ -159,33 +159,33 @@ static __always_inline void switch_features(struct df_vcpu_arch *arch, u64 xcr0,
  * interrupts are off; the kernel's own way of borrowing the FPU, which lets
  * them on, costs ten times as much.
  */
-void fpu_in(struct df_vcpu_arch *arch)
+void fpu_in(struct df_vcpu *vcpu)
 {
 	u32 features = host.features;
 
 	lockdep_assert_irqs_disabled();
 	xsave(this_cpu_ptr(host_area), features);
-	xrstor(arch->fpu, features);
-	switch_features(arch, arch->xcr0, 0);
+	xrstor(vcpu->fpu, features);
+	switch_features(vcpu, vcpu->xcr0, 0);
 }
 
-void fpu_out(struct df_vcpu_arch *arch)
+void fpu_out(struct df_vcpu *vcpu)
 {
 	u32 features = host.features;
 
-	switch_features(arch, host.xcr0, host.xss);
-	xsave(arch->fpu, features);
+	switch_features(vcpu, host.xcr0, host.xss);
+	xsave(vcpu->fpu, features);
 	xrstor(this_cpu_ptr(host_area), features);
 }
 
 /* ---- XCR0 ------------------------------------------------------------------------ */
 
 /* SDM, "XSETBV": x87 always; AVX wants SSE; AVX-512 is three features or none, and AVX. */
-static bool xcr0_valid(const struct df_vcpu_arch *arch, u64 value)
+static bool xcr0_valid(const struct df_vcpu *vcpu, u64 value)
 {
 	u64 avx512 = value & FEATURES_AVX512;
 
-	if (!(value & XFEATURE_MASK_FP) || value & ~cpuid_xfeatures(arch))
+	if (!(value & XFEATURE_MASK_FP) || value & ~cpuid_xfeatures(vcpu))
 		return false;
 	if (value & FEATURES_AVX && !(value & XFEATURE_MASK_SSE))
 		return false;
@@ -194,16 +194,15 @@ static bool xcr0_valid(const struct df_vcpu_arch *arch, u64 value)
 
 int fpu_handle_xsetbv(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	u64 value = (u32)arch->regs[DF_RAX] | arch->regs[DF_RDX] << 32;
+	u64 value = (u32)vcpu->regs[DF_RAX] | vcpu->regs[DF_RDX] << 32;
 	struct df_mode mode;
 
 	if (state_mode(vcpu, &mode))
 		return -EIO;
-	if (mode.cpl || (u32)arch->regs[DF_RCX] || !xcr0_valid(arch, value))
-		return events_gp(arch);
-	arch->xcr0 = value;
-	exit_skip(arch);
+	if (mode.cpl || (u32)vcpu->regs[DF_RCX] || !xcr0_valid(vcpu, value))
+		return events_gp(vcpu);
+	vcpu->xcr0 = value;
+	exit_skip(vcpu);
 	return DF_RESUME;
 }
 
@@ -211,7 +210,7 @@ int fpu_get_xcrs(struct df_vcpu *vcpu, void *arg)
 {
 	*(struct kvm_xcrs *)arg = (struct kvm_xcrs){
 		.nr_xcrs = 1,
-		.xcrs[0] = { .xcr = XCR_XFEATURE_ENABLED_MASK, .value = vcpu->arch.xcr0 },
+		.xcrs[0] = { .xcr = XCR_XFEATURE_ENABLED_MASK, .value = vcpu->xcr0 },
 	};
 	return 0;
 }
@@ -225,9 +224,9 @@ int fpu_set_xcrs(struct df_vcpu *vcpu, void *arg)
 	for (u32 i = 0; i < xcrs->nr_xcrs; i++) {
 		if (xcrs->xcrs[i].xcr != XCR_XFEATURE_ENABLED_MASK)
 			continue;
-		if (!xcr0_valid(&vcpu->arch, xcrs->xcrs[i].value))
+		if (!xcr0_valid(vcpu, xcrs->xcrs[i].value))
 			return -EINVAL;
-		vcpu->arch.xcr0 = xcrs->xcrs[i].value;
+		vcpu->xcr0 = xcrs->xcrs[i].value;
 		break;
 	}
 	return 0;
@@ -252,9 +251,9 @@ static void fill_initial(struct xregs_state *area)
 		memset(area->i387.xmm_space, 0, sizeof(area->i387.xmm_space));
 }
 
-int fpu_get_xsave(const struct df_vcpu_arch *arch, struct kvm_xsave __user *user, size_t size)
+int fpu_get_xsave(const struct df_vcpu *vcpu, struct kvm_xsave __user *user, size_t size)
 {
-	const struct xregs_state *area = arch->fpu;
+	const struct xregs_state *area = vcpu->fpu;
 	const size_t software = offsetof(struct xregs_state, i387.sw_reserved);
 	size_t n = min_t(size_t, size, host.size);
 
@@ -265,7 +264,7 @@ int fpu_get_xsave(const struct df_vcpu_arch *arch, struct kvm_xsave __user *user
 	return 0;
 }
 
-int fpu_set_xsave(struct df_vcpu_arch *arch, const struct kvm_xsave __user *user)
+int fpu_set_xsave(struct df_vcpu *vcpu, const struct kvm_xsave __user *user)
 {
 	struct xregs_state *area;
 	int err = -EINVAL;
@@ -278,7 +277,7 @@ int fpu_set_xsave(struct df_vcpu_arch *arch, const struct kvm_xsave __user *user
 	    area->i387.mxcsr & ~host.mxcsr_mask)
 		goto out;
 	fill_initial(area);
-	memcpy(arch->fpu, area, host.size);
+	memcpy(vcpu->fpu, area, host.size);
 	err = 0;
 out:
 	kfree(area);
@@ -287,7 +286,7 @@ out:
 
 int fpu_get(struct df_vcpu *vcpu, void *arg)
 {
-	const struct fxregs_state *fx = &((const struct xregs_state *)vcpu->arch.fpu)->i387;
+	const struct fxregs_state *fx = &((const struct xregs_state *)vcpu->fpu)->i387;
 	struct kvm_fpu *fpu = arg;
 
 	*fpu = (struct kvm_fpu){
@@ -302,7 +301,7 @@ int fpu_get(struct df_vcpu *vcpu, void *arg)
 int fpu_set(struct df_vcpu *vcpu, void *arg)
 {
 	const struct kvm_fpu *fpu = arg;
-	struct xregs_state *area = vcpu->arch.fpu;
+	struct xregs_state *area = vcpu->fpu;
 	struct fxregs_state *fx = &area->i387;
 
 	/* XRSTOR would fault on it. */

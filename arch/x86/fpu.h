@@ -24,8 +24,8 @@ unsigned int fpu_size(u64 features, bool compacted);
 void *fpu_alloc(void);
 
 /* The CPU gets the guest's state, and gives it back; interrupts off between. */
-void fpu_in(struct df_vcpu_arch *arch);
-void fpu_out(struct df_vcpu_arch *arch);
+void fpu_in(struct df_vcpu *vcpu);
+void fpu_out(struct df_vcpu *vcpu);
 
 /** fpu_handle_xsetbv() - XSETBV. */
 int fpu_handle_xsetbv(struct df_vcpu *vcpu);
@@ -33,8 +33,8 @@ int fpu_handle_xsetbv(struct df_vcpu *vcpu);
 /* The ioctls; the vCPU's lock held. 0, -EINVAL or -EFAULT. */
 int fpu_get(struct df_vcpu *vcpu, void *arg);
 int fpu_set(struct df_vcpu *vcpu, void *arg);
-int fpu_get_xsave(const struct df_vcpu_arch *arch, struct kvm_xsave __user *user, size_t size);
-int fpu_set_xsave(struct df_vcpu_arch *arch, const struct kvm_xsave __user *user);
+int fpu_get_xsave(const struct df_vcpu *vcpu, struct kvm_xsave __user *user, size_t size);
+int fpu_set_xsave(struct df_vcpu *vcpu, const struct kvm_xsave __user *user);
 int fpu_get_xcrs(struct df_vcpu *vcpu, void *arg);
 int fpu_set_xcrs(struct df_vcpu *vcpu, void *arg);
 

@@ -5,61 +5,57 @@
 
 void halt_vcpu_init(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	rcuwait_init(&arch->wait);
-	arch->mp_state = !lapic_is_here(arch) || arch->apic_base & MSR_IA32_APICBASE_BSP ?
+	rcuwait_init(&vcpu->wait);
+	vcpu->mp_state = !lapic_is_here(vcpu) || vcpu->apic_base & MSR_IA32_APICBASE_BSP ?
 			 KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
 }
 
 /* ---- HLT ----------------------------------------------------------------------------------- */
 
 /* What ends HLT. The registers are those of the exit. */
-static bool is_woken(struct df_vcpu_arch *arch)
+static bool is_woken(struct df_vcpu *vcpu)
 {
-	if (arch->inject_info || (arch->nmi_pending && !arch->nmis_blocked))
+	if (vcpu->inject_info || (vcpu->nmi_pending && !vcpu->nmis_blocked))
 		return true;
-	return (arch->rflags & X86_EFLAGS_IF) &&
-	       ((arch->interrupt_pending && events_has_lint0(arch)) || posted_deliverable(arch));
+	return (vcpu->rflags & X86_EFLAGS_IF) &&
+	       ((vcpu->interrupt_pending && events_has_lint0(vcpu)) || posted_deliverable(vcpu));
 }
 
 int halt_inner(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	if (!lapic_is_here(arch))
+	if (!lapic_is_here(vcpu))
 		return DF_TO_MIDDLE;
-	arch->nmis_blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & GUEST_INTR_STATE_NMI;
-	if (!is_woken(arch))
+	vcpu->nmis_blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & GUEST_INTR_STATE_NMI;
+	if (!is_woken(vcpu))
 		return DF_TO_MIDDLE;
-	exit_skip(arch);
+	exit_skip(vcpu);
 	return DF_RESUME;
 }
 
 void halt_begin(struct df_vcpu *vcpu)
 {
-	exit_skip(&vcpu->arch);
-	vcpu->arch.mp_state = KVM_MP_STATE_HALTED;
+	exit_skip(vcpu);
+	vcpu->mp_state = KVM_MP_STATE_HALTED;
 }
 
-static bool is_over(struct df_vcpu_arch *arch)
+static bool is_over(struct df_vcpu *vcpu)
 {
-	if (arch->mp_state != KVM_MP_STATE_HALTED)
+	if (vcpu->mp_state != KVM_MP_STATE_HALTED)
 		return false;
-	timer_check(arch);
-	return arch->kicked || is_woken(arch);
+	timer_check(vcpu);
+	return vcpu->kicked || is_woken(vcpu);
 }
 
-static void run_again(struct df_vcpu_arch *arch)
+static void run_again(struct df_vcpu *vcpu)
 {
-	arch->kicked = false;
-	arch->mp_state = KVM_MP_STATE_RUNNABLE;
+	vcpu->kicked = false;
+	vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
 }
 
-static void sleep(const struct df_vcpu_arch *arch)
+static void sleep(const struct df_vcpu *vcpu)
 {
 	/* Only HLT hears its timer: who waits to be started would wake again and again. */
-	ktime_t left = arch->mp_state == KVM_MP_STATE_HALTED ? timer_sleep(arch) : KTIME_MAX;
+	ktime_t left = vcpu->mp_state == KVM_MP_STATE_HALTED ? timer_sleep(vcpu) : KTIME_MAX;
 
 	if (left == KTIME_MAX)
 		schedule();
@@ -73,76 +69,70 @@ static void sleep(const struct df_vcpu_arch *arch)
  */
 void halt_wait(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	prepare_to_rcuwait(&arch->wait);
+	prepare_to_rcuwait(&vcpu->wait);
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE);
 		if (unlikely(READ_ONCE(vcpu->vm->arch.bypass)))
-			bypass_wait(arch);
-		if (is_over(arch)) {
-			run_again(arch);
+			bypass_wait(vcpu);
+		if (is_over(vcpu)) {
+			run_again(vcpu);
 			break;
 		}
-		if (READ_ONCE(arch->requests) & ~DF_REQ_ON_ENTRY || signal_pending(current))
+		if (READ_ONCE(vcpu->requests) & ~DF_REQ_ON_ENTRY || signal_pending(current))
 			break;
-		sleep(arch);
+		sleep(vcpu);
 	}
-	bypass_wait_end(arch);
-	finish_rcuwait(&arch->wait);
+	bypass_wait_end(vcpu);
+	finish_rcuwait(&vcpu->wait);
 }
 
 /* ---- INIT and SIPI (SDM, "Multiple-Processor (MP) Initialization") ------------------------ */
 
 static int init(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	if (run_vmcs_begin(arch))
+	if (run_vmcs_begin(vcpu))
 		return -EIO;
 	vmcs_reset(vcpu, true);
 	run_vmcs_end();
-	events_reset(arch);
-	debug_reset(arch);
-	clock_reset(arch);
-	arch->cr2 = 0;
-	arch->complete = NULL;
-	if (lapic_is_here(arch))
+	events_reset(vcpu);
+	debug_reset(vcpu);
+	clock_reset(vcpu);
+	vcpu->cr2 = 0;
+	vcpu->complete = NULL;
+	if (lapic_is_here(vcpu))
 		lapic_reset(vcpu);
-	arch->mp_state = arch->apic_base & MSR_IA32_APICBASE_BSP ? KVM_MP_STATE_RUNNABLE :
+	vcpu->mp_state = vcpu->apic_base & MSR_IA32_APICBASE_BSP ? KVM_MP_STATE_RUNNABLE :
 								   KVM_MP_STATE_INIT_RECEIVED;
 	return 0;
 }
 
 static int start(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	u8 vector = READ_ONCE(arch->sipi_vector);
+	u8 vector = READ_ONCE(vcpu->sipi_vector);
 
-	if (run_vmcs_begin(arch))
+	if (run_vmcs_begin(vcpu))
 		return -EIO;
 	vmcs_write(GUEST_CS_SELECTOR, vector << 8);
 	vmcs_write(GUEST_CS_BASE, vector << 12);
 	run_vmcs_end();
-	arch->rip = 0;
-	arch->dirty |= DF_DIRTY_RIP;
-	arch->mp_state = KVM_MP_STATE_RUNNABLE;
+	vcpu->rip = 0;
+	vcpu->dirty |= DF_DIRTY_RIP;
+	vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
 	return 0;
 }
 
 /* A SIPI that nobody waits for is lost, as it should be. */
 int halt_serve(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	int err = 0;
 
-	if (test_and_clear_bit(DF_REQ_INIT, &arch->requests))
+	if (test_and_clear_bit(DF_REQ_INIT, &vcpu->requests))
 		err = init(vcpu);
-	if (!err && test_and_clear_bit(DF_REQ_SIPI, &arch->requests) &&
-	    arch->mp_state == KVM_MP_STATE_INIT_RECEIVED)
+	if (!err && test_and_clear_bit(DF_REQ_SIPI, &vcpu->requests) &&
+	    vcpu->mp_state == KVM_MP_STATE_INIT_RECEIVED)
 		err = start(vcpu);
-	if (test_and_clear_bit(DF_REQ_KICK, &arch->requests))
-		arch->kicked = true;
+	if (test_and_clear_bit(DF_REQ_KICK, &vcpu->requests))
+		vcpu->kicked = true;
 	return err;
 }
 
@@ -151,29 +141,27 @@ int halt_serve(struct df_vcpu *vcpu)
 int halt_get_state(struct df_vcpu *vcpu, void *arg)
 {
 	struct kvm_mp_state *state = arg;
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	int err = halt_serve(vcpu);
 
 	if (err)
 		return err;
-	if (arch->mp_state == KVM_MP_STATE_HALTED && arch->kicked)
-		run_again(arch);
-	state->mp_state = arch->mp_state;
+	if (vcpu->mp_state == KVM_MP_STATE_HALTED && vcpu->kicked)
+		run_again(vcpu);
+	state->mp_state = vcpu->mp_state;
 	return 0;
 }
 
 int halt_set_state(struct df_vcpu *vcpu, void *arg)
 {
 	const struct kvm_mp_state *state = arg;
-	struct df_vcpu_arch *arch = &vcpu->arch;
 
 	if (state->mp_state > KVM_MP_STATE_SIPI_RECEIVED ||
-	    (state->mp_state != KVM_MP_STATE_RUNNABLE && !lapic_is_here(arch)))
+	    (state->mp_state != KVM_MP_STATE_RUNNABLE && !lapic_is_here(vcpu)))
 		return -EINVAL;
-	arch->mp_state = state->mp_state;
+	vcpu->mp_state = state->mp_state;
 	if (state->mp_state == KVM_MP_STATE_SIPI_RECEIVED) {
-		arch->mp_state = KVM_MP_STATE_INIT_RECEIVED;
-		set_bit(DF_REQ_SIPI, &arch->requests);
+		vcpu->mp_state = KVM_MP_STATE_INIT_RECEIVED;
+		set_bit(DF_REQ_SIPI, &vcpu->requests);
 	}
 	return 0;
 }

@@ -25,7 +25,7 @@ void halt_begin(struct df_vcpu *vcpu);
 /** halt_is_waiting() - is there to be waited before the guest runs? */
 static inline bool halt_is_waiting(const struct df_vcpu *vcpu)
 {
-	return vcpu->arch.mp_state != KVM_MP_STATE_RUNNABLE;
+	return vcpu->mp_state != KVM_MP_STATE_RUNNABLE;
 }
 
 /**

@@ -7,56 +7,55 @@ static bool is_wide(void)
 	return vmcs_read(GUEST_CS_AR_BYTES) & VMX_AR_L_MASK;
 }
 
-static u64 argument(const struct df_vcpu_arch *arch, int reg, bool wide)
+static u64 argument(const struct df_vcpu *vcpu, int reg, bool wide)
 {
-	return wide ? arch->regs[reg] : (u32)arch->regs[reg];
+	return wide ? vcpu->regs[reg] : (u32)vcpu->regs[reg];
 }
 
-static int finish(struct df_vcpu_arch *arch, s64 answer, bool wide)
+static int finish(struct df_vcpu *vcpu, s64 answer, bool wide)
 {
-	arch->regs[DF_RAX] = wide ? answer : (u32)answer;
-	exit_skip(arch);
+	vcpu->regs[DF_RAX] = wide ? answer : (u32)answer;
+	exit_skip(vcpu);
 	return DF_RESUME;
 }
 
 /* ---- KVM_HC_SEND_IPI: a bitmap of two words, the ID of its first bit, and ICR --------- */
 
-static struct delivery_set destinations(const struct df_vcpu_arch *arch, bool wide)
+static struct delivery_set destinations(const struct df_vcpu *vcpu, bool wide)
 {
-	u64 low = argument(arch, DF_RBX, wide), high = argument(arch, DF_RCX, wide);
-	struct delivery_set set = { .first = arch->regs[DF_RDX] };
+	u64 low = argument(vcpu, DF_RBX, wide), high = argument(vcpu, DF_RCX, wide);
+	struct delivery_set set = { .first = vcpu->regs[DF_RDX] };
 
 	set.mask[0] = wide ? low : low | high << 32;
 	set.mask[1] = wide ? high : 0;
 	return set;
 }
 
-static int check_ipi(const struct df_vcpu_arch *arch)
+static int check_ipi(const struct df_vcpu *vcpu)
 {
-	if (!lapic_is_here(arch))
+	if (!lapic_is_here(vcpu))
 		return -KVM_EOPNOTSUPP;
-	return arch->regs[DF_RSI] & (APIC_DEST_LOGICAL | APIC_DEST_ALLBUT) ? -KVM_EINVAL : 0;
+	return vcpu->regs[DF_RSI] & (APIC_DEST_LOGICAL | APIC_DEST_ALLBUT) ? -KVM_EINVAL : 0;
 }
 
 static int send_ipi_inner(struct df_vcpu *vcpu, bool wide)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	struct delivery_set set = destinations(arch, wide);
-	int answer = check_ipi(arch);
+	struct delivery_set set = destinations(vcpu, wide);
+	int answer = check_ipi(vcpu);
 
 	if (!answer)
-		answer = delivery_to_set_inner(vcpu, &set, arch->regs[DF_RSI]);
+		answer = delivery_to_set_inner(vcpu, &set, vcpu->regs[DF_RSI]);
 	if (answer == -EAGAIN)
 		return DF_TO_MIDDLE;
-	finish(arch, answer, wide);
-	return arch->lapic.to_wake ? DF_TO_WAKE : DF_RESUME;
+	finish(vcpu, answer, wide);
+	return vcpu->lapic.to_wake ? DF_TO_WAKE : DF_RESUME;
 }
 
 /* NMIs, for one. */
 static int send_ipi(struct df_vcpu *vcpu, bool wide)
 {
-	struct delivery_set set = destinations(&vcpu->arch, wide);
-	int taken = delivery_to_set(vcpu, &set, vcpu->arch.regs[DF_RSI]);
+	struct delivery_set set = destinations(vcpu, wide);
+	int taken = delivery_to_set(vcpu, &set, vcpu->regs[DF_RSI]);
 
 	delivery_wake(vcpu);
 	return taken;
@@ -69,60 +68,56 @@ static int kick(struct df_vcpu *vcpu, u32 apic_id)
 {
 	struct df_vcpu *target = delivery_find(vcpu->vm, apic_id);
 
-	if (target && lapic_is_here(&target->arch))
-		posted_request(&target->arch, DF_REQ_KICK);
+	if (target && lapic_is_here(target))
+		posted_request(target, DF_REQ_KICK);
 	return 0;
 }
 
 int hypercall_handle_inner(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	bool wide = is_wide();
 
 	if (VMX_AR_DPL(vmcs_read(GUEST_SS_AR_BYTES)))
-		return finish(arch, -KVM_EPERM, wide);
-	switch (argument(arch, DF_RAX, wide)) {
+		return finish(vcpu, -KVM_EPERM, wide);
+	switch (argument(vcpu, DF_RAX, wide)) {
 	case KVM_HC_VAPIC_POLL_IRQ:
 		/* The exit was what it wanted. */
-		return finish(arch, 0, wide);
+		return finish(vcpu, 0, wide);
 	case KVM_HC_SEND_IPI:
-		if (!cpuid_pv_has(arch, KVM_FEATURE_PV_SEND_IPI))
+		if (!cpuid_pv_has(vcpu, KVM_FEATURE_PV_SEND_IPI))
 			break;
 		return send_ipi_inner(vcpu, wide);
 	case KVM_HC_KICK_CPU:
-		if (!cpuid_pv_has(arch, KVM_FEATURE_PV_UNHALT))
+		if (!cpuid_pv_has(vcpu, KVM_FEATURE_PV_UNHALT))
 			break;
 		return DF_TO_MIDDLE;
 	case KVM_HC_CLOCK_PAIRING:
 		return DF_TO_MIDDLE;
 	}
-	return finish(arch, -KVM_ENOSYS, wide);
+	return finish(vcpu, -KVM_ENOSYS, wide);
 }
 
 static int answer(struct df_vcpu *vcpu, bool wide)
 {
-	const struct df_vcpu_arch *arch = &vcpu->arch;
-
-	switch (argument(arch, DF_RAX, wide)) {
+	switch (argument(vcpu, DF_RAX, wide)) {
 	case KVM_HC_SEND_IPI:
 		return send_ipi(vcpu, wide);
 	case KVM_HC_KICK_CPU:
-		return kick(vcpu, arch->regs[DF_RCX]);
+		return kick(vcpu, vcpu->regs[DF_RCX]);
 	default:
-		if (argument(arch, DF_RCX, wide) != KVM_CLOCK_PAIRING_WALLCLOCK)
+		if (argument(vcpu, DF_RCX, wide) != KVM_CLOCK_PAIRING_WALLCLOCK)
 			return -KVM_EOPNOTSUPP;
-		return clock_pair(vcpu, argument(arch, DF_RBX, wide));
+		return clock_pair(vcpu, argument(vcpu, DF_RBX, wide));
 	}
 }
 
 int hypercall_handle(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	bool wide;
 
-	if (run_vmcs_begin(arch))
+	if (run_vmcs_begin(vcpu))
 		return -EIO;
 	wide = is_wide();
 	run_vmcs_end();
-	return finish(arch, answer(vcpu, wide), wide);
+	return finish(vcpu, answer(vcpu, wide), wide);
 }

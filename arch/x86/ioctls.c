@@ -243,7 +243,7 @@ static int set_sregs(struct df_vcpu *vcpu, void *arg)
 	vector = find_first_bit((const unsigned long *)sregs->interrupt_bitmap,
 				KVM_NR_INTERRUPTS);
 	if (vector < KVM_NR_INTERRUPTS)
-		events_interrupt(&vcpu->arch, vector);
+		events_interrupt(vcpu, vector);
 	return 0;
 }
 
@@ -259,7 +259,7 @@ static int set_vapic_addr(struct df_vcpu *vcpu, void *arg)
 {
 	const struct kvm_vapic_addr *addr = arg;
 
-	if (!lapic_is_here(&vcpu->arch))
+	if (!lapic_is_here(vcpu))
 		return -EINVAL;
 	guard(rwsem_read)(&vcpu->vm->memory_lock);
 	return !addr->vapic_addr || df_memory_slot(vcpu->vm, addr->vapic_addr >> PAGE_SHIFT) ?
@@ -279,7 +279,7 @@ static int enable_cap(struct df_vcpu *vcpu, void *arg)
 
 	if (cap->flags || cap->cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID)
 		return -EINVAL;
-	cpuid_pv_enforce(&vcpu->arch, cap->args[0]);
+	cpuid_pv_enforce(vcpu, cap->args[0]);
 	return 0;
 }
 
@@ -354,19 +354,18 @@ long df_arch_vcpu_ioctl(struct df_vcpu *vcpu, unsigned int cmd, unsigned long ar
 	void __user *user = (void __user *)arg;
 
 	switch (cmd) {
-	case KVM_GET_CPUID2:		return cpuid_get(&vcpu->arch, user);
-	case KVM_SET_CPUID2:		return cpuid_set(&vcpu->arch, user);
+	case KVM_GET_CPUID2:		return cpuid_get(vcpu, user);
+	case KVM_SET_CPUID2:		return cpuid_set(vcpu, user);
 	case KVM_GET_MSRS:		return msr_access(vcpu, user, false);
 	case KVM_SET_MSRS:		return msr_access(vcpu, user, true);
-	case KVM_GET_XSAVE:		return fpu_get_xsave(&vcpu->arch, user,
-							     sizeof(struct kvm_xsave));
-	case KVM_GET_XSAVE2:		return fpu_get_xsave(&vcpu->arch, user, fpu_xsave_size());
-	case KVM_SET_XSAVE:		return fpu_set_xsave(&vcpu->arch, user);
-	case KVM_GET_TSC_KHZ:		return vcpu->arch.tsc_khz;
+	case KVM_GET_XSAVE:		return fpu_get_xsave(vcpu, user, sizeof(struct kvm_xsave));
+	case KVM_GET_XSAVE2:		return fpu_get_xsave(vcpu, user, fpu_xsave_size());
+	case KVM_SET_XSAVE:		return fpu_set_xsave(vcpu, user);
+	case KVM_GET_TSC_KHZ:		return vcpu->tsc_khz;
 	case KVM_SET_TSC_KHZ:		return tsc_set_khz(vcpu, arg);
 	case KVM_KVMCLOCK_CTRL:		return clock_stopped(vcpu);
 	case KVM_NMI:
-		events_nmi(&vcpu->arch);
+		events_nmi(vcpu);
 		return 0;
 	default:
 		return df_ioctl(vcpu_ioctls, ARRAY_SIZE(vcpu_ioctls), NULL, vcpu, cmd, arg);

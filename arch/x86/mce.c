@@ -11,28 +11,28 @@
 
 enum { BANK_CTL, BANK_STATUS, BANK_ADDR, BANK_MISC };
 
-static unsigned int nr_banks(const struct df_vcpu_arch *arch)
+static unsigned int nr_banks(const struct df_vcpu *vcpu)
 {
-	return arch->stored_msrs[DF_STORED_MCG_CAP] & MCG_BANKCNT_MASK;
+	return vcpu->stored_msrs[DF_STORED_MCG_CAP] & MCG_BANKCNT_MASK;
 }
 
-static u64 *bank(struct df_vcpu_arch *arch, u32 n)
+static u64 *bank(struct df_vcpu *vcpu, u32 n)
 {
-	return &arch->stored_msrs[DF_STORED_MC_BANKS + BANK_MSRS * n];
+	return &vcpu->stored_msrs[DF_STORED_MC_BANKS + BANK_MSRS * n];
 }
 
-void mce_reset(struct df_vcpu_arch *arch)
+void mce_reset(struct df_vcpu *vcpu)
 {
-	arch->stored_msrs[DF_STORED_MCG_CAP] = DF_MC_BANKS;
+	vcpu->stored_msrs[DF_STORED_MCG_CAP] = DF_MC_BANKS;
 }
 
-u64 *mce_bank_msr(struct df_vcpu_arch *arch, u32 index)
+u64 *mce_bank_msr(struct df_vcpu *vcpu, u32 index)
 {
 	u32 n = index - MSR_IA32_MC0_CTL;
 
-	if (n >= BANK_MSRS * nr_banks(arch))
+	if (n >= BANK_MSRS * nr_banks(vcpu))
 		return NULL;
-	return &bank(arch, 0)[array_index_nospec(n, BANK_MSRS * DF_MC_BANKS)];
+	return &bank(vcpu, 0)[array_index_nospec(n, BANK_MSRS * DF_MC_BANKS)];
 }
 
 bool mce_may_write(u32 index, u64 value, bool host)
@@ -46,17 +46,16 @@ bool mce_may_write(u32 index, u64 value, bool host)
 
 int mce_setup(struct df_vcpu *vcpu, void *arg)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	u64 cap = *(const u64 *)arg, banks = cap & MCG_BANKCNT_MASK;
 
 	if (!banks || banks > DF_MC_BANKS ||
 	    cap & ~(u64)(MCE_CAP | MCG_BANKCNT_MASK | MCG_EXT_CNT_MASK))
 		return -EINVAL;
-	arch->stored_msrs[DF_STORED_MCG_CAP] = cap;
+	vcpu->stored_msrs[DF_STORED_MCG_CAP] = cap;
 	if (cap & MCG_CTL_P)
-		arch->stored_msrs[DF_STORED_MCG_CTL] = ALL_ON;
+		vcpu->stored_msrs[DF_STORED_MCG_CTL] = ALL_ON;
 	for (u32 n = 0; n < banks; n++)
-		bank(arch, n)[BANK_CTL] = ALL_ON;
+		bank(vcpu, n)[BANK_CTL] = ALL_ON;
 	return 0;
 }
 
@@ -68,37 +67,35 @@ static int shut_down(struct df_vcpu *vcpu)
 /* One that finds the guest in the middle of another, or not listening, is its end. */
 static int interrupt(struct df_vcpu *vcpu, const struct kvm_x86_mce *mce)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	u64 cr4;
 
-	if (run_vmcs_begin(arch))
+	if (run_vmcs_begin(vcpu))
 		return -EIO;
-	cr4 = state_cr4(arch);
+	cr4 = state_cr4(vcpu);
 	run_vmcs_end();
-	if (arch->stored_msrs[DF_STORED_MCG_STATUS] & MCG_STATUS_MCIP || !(cr4 & X86_CR4_MCE)) {
-		arch->complete = shut_down;
+	if (vcpu->stored_msrs[DF_STORED_MCG_STATUS] & MCG_STATUS_MCIP || !(cr4 & X86_CR4_MCE)) {
+		vcpu->complete = shut_down;
 		return 1;
 	}
-	arch->stored_msrs[DF_STORED_MCG_STATUS] = mce->mcg_status;
-	events_exception(arch, X86_TRAP_MC);
+	vcpu->stored_msrs[DF_STORED_MCG_STATUS] = mce->mcg_status;
+	events_exception(vcpu, X86_TRAP_MC);
 	return 0;
 }
 
 /* An error that nobody has turned off; an uncorrected one is more than others. */
 int mce_raise(struct df_vcpu *vcpu, void *arg)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	const struct kvm_x86_mce *mce = arg;
 	bool uncorrected = mce->status & MCI_STATUS_UC;
 	u64 *msrs, before;
 
-	if (mce->bank >= nr_banks(arch) || !(mce->status & MCI_STATUS_VAL))
+	if (mce->bank >= nr_banks(vcpu) || !(mce->status & MCI_STATUS_VAL))
 		return -EINVAL;
-	msrs = bank(arch, array_index_nospec(mce->bank, DF_MC_BANKS));
+	msrs = bank(vcpu, array_index_nospec(mce->bank, DF_MC_BANKS));
 	before = msrs[BANK_STATUS] & MCI_STATUS_VAL ? msrs[BANK_STATUS] : 0;
 	if (uncorrected) {
-		bool on = !(arch->stored_msrs[DF_STORED_MCG_CAP] & MCG_CTL_P) ||
-			  arch->stored_msrs[DF_STORED_MCG_CTL] == ALL_ON;
+		bool on = !(vcpu->stored_msrs[DF_STORED_MCG_CAP] & MCG_CTL_P) ||
+			  vcpu->stored_msrs[DF_STORED_MCG_CTL] == ALL_ON;
 		int err = on && msrs[BANK_CTL] == ALL_ON ? interrupt(vcpu, mce) : 1;
 
 		if (err)

@@ -14,10 +14,10 @@
 #define MCE_CAP		(MCG_CTL_P | MCG_SER_P)
 
 /** mce_reset() - the banks of a vCPU that user space has not asked for others. */
-void mce_reset(struct df_vcpu_arch *arch);
+void mce_reset(struct df_vcpu *vcpu);
 
 /** mce_bank_msr() - where the MSR of a bank is kept, or NULL if it is none of the vCPU's. */
-u64 *mce_bank_msr(struct df_vcpu_arch *arch, u32 index);
+u64 *mce_bank_msr(struct df_vcpu *vcpu, u32 index);
 
 /** mce_may_write() - may it be written? @host: by user space. */
 bool mce_may_write(u32 index, u64 value, bool host);

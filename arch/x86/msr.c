@@ -182,9 +182,9 @@ static const struct row *find(u32 index)
 	return row->index == index ? row : NULL;
 }
 
-static u64 *stored(struct df_vcpu_arch *arch, const struct row *row)
+static u64 *stored(struct df_vcpu *vcpu, const struct row *row)
 {
-	return &arch->stored_msrs[array_index_nospec(row->arg, DF_NR_STORED)];
+	return &vcpu->stored_msrs[array_index_nospec(row->arg, DF_NR_STORED)];
 }
 
 /* Four bitmaps of 8192 bits: reads of low and high MSRs, writes of low and high. */
@@ -215,49 +215,49 @@ static u64 arch_capabilities(void)
 	return read_msr_or_0(MSR_IA32_ARCH_CAPABILITIES) & mask;
 }
 
-void msr_reset(struct df_vcpu_arch *arch)
+void msr_reset(struct df_vcpu *vcpu)
 {
-	memset(arch->stored_msrs, 0, sizeof(arch->stored_msrs));
-	arch->stored_msrs[DF_STORED_MISC_ENABLE] = MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL |
+	memset(vcpu->stored_msrs, 0, sizeof(vcpu->stored_msrs));
+	vcpu->stored_msrs[DF_STORED_MISC_ENABLE] = MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL |
 						   MSR_IA32_MISC_ENABLE_BTS_UNAVAIL;
-	arch->stored_msrs[DF_STORED_UCODE_REV] = FEATURE_UCODE;
-	arch->stored_msrs[DF_STORED_PLATFORM_INFO] = MSR_PLATFORM_INFO_CPUID_FAULT;
-	arch->stored_msrs[DF_STORED_ARCH_CAPABILITIES] = arch_capabilities();
-	arch->stored_msrs[DF_STORED_POLL_CONTROL] = 1;
-	mce_reset(arch);
+	vcpu->stored_msrs[DF_STORED_UCODE_REV] = FEATURE_UCODE;
+	vcpu->stored_msrs[DF_STORED_PLATFORM_INFO] = MSR_PLATFORM_INFO_CPUID_FAULT;
+	vcpu->stored_msrs[DF_STORED_ARCH_CAPABILITIES] = arch_capabilities();
+	vcpu->stored_msrs[DF_STORED_POLL_CONTROL] = 1;
+	mce_reset(vcpu);
 }
 
-static bool has_need(const struct df_vcpu_arch *arch, u8 need)
+static bool has_need(const struct df_vcpu *vcpu, u8 need)
 {
 	switch (need) {
 	case RDTSCP:
-		return cpuid_has(arch, 0x80000001, 0, CPUID_EDX, 27) ||
-		       cpuid_has(arch, 7, 0, CPUID_ECX, 22);
+		return cpuid_has(vcpu, 0x80000001, 0, CPUID_EDX, 27) ||
+		       cpuid_has(vcpu, 7, 0, CPUID_ECX, 22);
 	case XSAVES:
-		return cpuid_has(arch, 0xd, 1, CPUID_EAX, 3);
+		return cpuid_has(vcpu, 0xd, 1, CPUID_EAX, 3);
 	case ARCH_CAPABILITIES:
-		return cpuid_has(arch, 7, 0, CPUID_EDX, 29);
+		return cpuid_has(vcpu, 7, 0, CPUID_EDX, 29);
 	case PV_CLOCK:
-		return cpuid_pv_has(arch, KVM_FEATURE_CLOCKSOURCE);
+		return cpuid_pv_has(vcpu, KVM_FEATURE_CLOCKSOURCE);
 	case PV_CLOCK2:
-		return cpuid_pv_has(arch, KVM_FEATURE_CLOCKSOURCE2);
+		return cpuid_pv_has(vcpu, KVM_FEATURE_CLOCKSOURCE2);
 	case PV_POLL:
-		return cpuid_pv_has(arch, KVM_FEATURE_POLL_CONTROL);
+		return cpuid_pv_has(vcpu, KVM_FEATURE_POLL_CONTROL);
 	case PLATFORM:
-		return !container_of(arch, struct df_vcpu, arch)->vm->arch.no_platform_info;
+		return !vcpu->vm->arch.no_platform_info;
 	case MCG_CTL:
-		return arch->stored_msrs[DF_STORED_MCG_CAP] & MCG_CTL_P;
+		return vcpu->stored_msrs[DF_STORED_MCG_CAP] & MCG_CTL_P;
 	default:
 		return true;
 	}
 }
 
 /* As a guest finds it. */
-static const struct row *find_for_guest(const struct df_vcpu_arch *arch, u32 index)
+static const struct row *find_for_guest(const struct df_vcpu *vcpu, u32 index)
 {
 	const struct row *row = find(index);
 
-	return row && (!row->need || has_need(arch, row->need)) ? row : NULL;
+	return row && (!row->need || has_need(vcpu, row->need)) ? row : NULL;
 }
 
 /* ---- reading and writing one ------------------------------------------------- */
@@ -308,26 +308,22 @@ static bool may_write(const struct row *row, u64 now, u64 value, bool host)
 
 static u64 compute_get(const struct df_vcpu *vcpu, u32 index)
 {
-	const struct df_vcpu_arch *arch = &vcpu->arch;
-
 	switch (index) {
-	case MSR_IA32_TSC:		return tsc_read(arch);
-	case MSR_IA32_TSC_ADJUST:	return arch->tsc_adjust;
+	case MSR_IA32_TSC:		return tsc_read(vcpu);
+	case MSR_IA32_TSC_ADJUST:	return vcpu->tsc_adjust;
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:	return READ_ONCE(vcpu->vm->arch.wall_clock);
 	case MSR_KVM_SYSTEM_TIME:
-	case MSR_KVM_SYSTEM_TIME_NEW:	return arch->system_time;
-	case MSR_IA32_TSC_DEADLINE:	return timer_get_deadline(arch);
-	case MSR_K7_HWCR:		return arch->stored_msrs[DF_STORED_HWCR];
-	case MSR_IA32_MCG_CAP:		return arch->stored_msrs[DF_STORED_MCG_CAP];
-	default:			return arch->apic_base;
+	case MSR_KVM_SYSTEM_TIME_NEW:	return vcpu->system_time;
+	case MSR_IA32_TSC_DEADLINE:	return timer_get_deadline(vcpu);
+	case MSR_K7_HWCR:		return vcpu->stored_msrs[DF_STORED_HWCR];
+	case MSR_IA32_MCG_CAP:		return vcpu->stored_msrs[DF_STORED_MCG_CAP];
+	default:			return vcpu->apic_base;
 	}
 }
 
 static int compute_set(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
 	switch (index) {
 	case MSR_EFER:
 		return state_write_efer(vcpu, value);
@@ -344,10 +340,10 @@ static int compute_set(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 		clock_set_system_time(vcpu, value);
 		break;
 	case MSR_IA32_TSC_DEADLINE:
-		timer_set_deadline(arch, value);
+		timer_set_deadline(vcpu, value);
 		break;
 	case MSR_K7_HWCR:
-		arch->stored_msrs[DF_STORED_HWCR] = value & HWCR_KEPT;
+		vcpu->stored_msrs[DF_STORED_HWCR] = value & HWCR_KEPT;
 		break;
 	case MSR_IA32_MCG_CAP:	/* what it has */
 		break;
@@ -358,9 +354,9 @@ static int compute_set(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 }
 
 /* A field of the VMCS, which takes *@value or gives it. */
-static int access_field(struct df_vcpu_arch *arch, u32 field, u64 *value, bool write)
+static int access_field(struct df_vcpu *vcpu, u32 field, u64 *value, bool write)
 {
-	if (run_vmcs_begin(arch))
+	if (run_vmcs_begin(vcpu))
 		return -EIO;
 	if (write)
 		vmcs_write(field, *value);
@@ -378,9 +374,8 @@ static bool is_lapic(u32 index)
 /* 0, -ENOENT for an MSR that is not there, or -EIO. */
 static int read_msr(struct df_vcpu *vcpu, u32 index, u64 *value)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	const struct row *row = find(index);
-	const u64 *bank = mce_bank_msr(arch, index);
+	const u64 *bank = mce_bank_msr(vcpu, index);
 
 	if (is_lapic(index))
 		return lapic_read_msr(vcpu, index, value);
@@ -392,19 +387,19 @@ static int read_msr(struct df_vcpu *vcpu, u32 index, u64 *value)
 		return -ENOENT;
 	switch (row->place) {
 	case IN_VMCS:
-		return access_field(arch, row->arg, value, false);
+		return access_field(vcpu, row->arg, value, false);
 	case SWITCHED:
-		*value = arch->guest_msrs[row->arg];
+		*value = vcpu->guest_msrs[row->arg];
 		return 0;
 	case STORED:
-		*value = *stored(arch, row);
+		*value = *stored(vcpu, row);
 		return 0;
 	case CONSTANT:
 		*value = row->arg2;
 		return 0;
 	default:
 		if (index == MSR_EFER)
-			return access_field(arch, GUEST_IA32_EFER, value, false);
+			return access_field(vcpu, GUEST_IA32_EFER, value, false);
 		*value = compute_get(vcpu, index);
 		return 0;
 	}
@@ -413,9 +408,8 @@ static int read_msr(struct df_vcpu *vcpu, u32 index, u64 *value)
 /* As read_msr(), and -EINVAL for a value that it cannot have. */
 static int write_msr(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	const struct row *row = find(index);
-	u64 *bank = mce_bank_msr(arch, index), now = 0;
+	u64 *bank = mce_bank_msr(vcpu, index), now = 0;
 
 	if (is_lapic(index))
 		return lapic_write_msr(vcpu, index, value);
@@ -435,12 +429,12 @@ static int write_msr(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 		return 0;
 	switch (row->place) {
 	case IN_VMCS:
-		return access_field(arch, row->arg, &value, true);
+		return access_field(vcpu, row->arg, &value, true);
 	case SWITCHED:
-		arch->guest_msrs[row->arg] = value;
+		vcpu->guest_msrs[row->arg] = value;
 		return 0;
 	case STORED:
-		*stored(arch, row) = value;
+		*stored(vcpu, row) = value;
 		return 0;
 	case CONSTANT:
 		return 0;
@@ -451,22 +445,21 @@ static int write_msr(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 
 /* ---- exits ------------------------------------------------------------------- */
 
-static u64 edx_eax(const struct df_vcpu_arch *arch)
+static u64 edx_eax(const struct df_vcpu *vcpu)
 {
-	return (u32)arch->regs[DF_RAX] | arch->regs[DF_RDX] << 32;
+	return (u32)vcpu->regs[DF_RAX] | vcpu->regs[DF_RDX] << 32;
 }
 
-static void finish_read(struct df_vcpu_arch *arch, u64 value)
+static void finish_read(struct df_vcpu *vcpu, u64 value)
 {
-	arch->regs[DF_RAX] = (u32)value;
-	arch->regs[DF_RDX] = value >> 32;
+	vcpu->regs[DF_RAX] = (u32)value;
+	vcpu->regs[DF_RDX] = value >> 32;
 }
 
 int msr_handle_inner(struct df_vcpu *vcpu, bool write)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	u32 index = arch->regs[DF_RCX];
-	u64 *place, value = edx_eax(arch);
+	u32 index = vcpu->regs[DF_RCX];
+	u64 *place, value = edx_eax(vcpu);
 	const struct row *row;
 
 	if (write && index == LAPIC_MSR(APIC_ICR))
@@ -474,14 +467,14 @@ int msr_handle_inner(struct df_vcpu *vcpu, bool write)
 	if (unlikely(rcu_access_pointer(vcpu->vm->arch.msr_filter)))
 		return DF_TO_MIDDLE;
 	if (write && index == MSR_IA32_TSC_DEADLINE) {
-		timer_set_deadline(arch, value);
-		exit_skip(arch);
+		timer_set_deadline(vcpu, value);
+		exit_skip(vcpu);
 		return DF_RESUME;
 	}
-	row = find_for_guest(arch, index);
+	row = find_for_guest(vcpu, index);
 	if (!row || row->place != STORED)
 		return DF_TO_MIDDLE;
-	place = stored(arch, row);
+	place = stored(vcpu, row);
 	if (write) {
 		if (!may_write(row, *place, value, false))
 			return DF_TO_MIDDLE;
@@ -489,22 +482,20 @@ int msr_handle_inner(struct df_vcpu *vcpu, bool write)
 			*place = value;
 	} else {
 		value = *place;
-		finish_read(arch, value);
+		finish_read(vcpu, value);
 	}
 	trace_df_msr(vcpu->id, write, index, value, 0);
-	exit_skip(arch);
+	exit_skip(vcpu);
 	return DF_RESUME;
 }
 
 static int complete_user_msr(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
 	if (READ_ONCE(vcpu->run->msr.error))
-		return events_gp(arch);
-	if (arch->exit.reason == EXIT_REASON_MSR_READ)
-		finish_read(arch, READ_ONCE(vcpu->run->msr.data));
-	exit_skip(arch);
+		return events_gp(vcpu);
+	if (vcpu->exit.reason == EXIT_REASON_MSR_READ)
+		finish_read(vcpu, READ_ONCE(vcpu->run->msr.data));
+	exit_skip(vcpu);
 	return DF_RESUME;
 }
 
@@ -516,7 +507,7 @@ static int ask_user(struct df_vcpu *vcpu, bool write, u32 index, u64 value, u64 
 	run->msr.index = index;
 	run->msr.data = write ? value : 0;
 	run->msr.reason = reason;
-	vcpu->arch.complete = complete_user_msr;
+	vcpu->complete = complete_user_msr;
 	return exit_to_user(vcpu, write ? KVM_EXIT_X86_WRMSR : KVM_EXIT_X86_RDMSR);
 }
 
@@ -529,14 +520,13 @@ static u64 reason_of(int err)
 
 int msr_handle(struct df_vcpu *vcpu, bool write)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	u32 index = arch->regs[DF_RCX];
-	u64 value = edx_eax(arch);
+	u32 index = vcpu->regs[DF_RCX];
+	u64 value = edx_eax(vcpu);
 	int err;
 
 	if (!msr_filter_allows(vcpu->vm, index, write))
 		err = -EACCES;
-	else if (!is_lapic(index) && !mce_bank_msr(arch, index) && !find_for_guest(arch, index))
+	else if (!is_lapic(index) && !mce_bank_msr(vcpu, index) && !find_for_guest(vcpu, index))
 		err = -ENOENT;
 	else
 		err = write ? write_msr(vcpu, index, value, false) :
@@ -546,13 +536,13 @@ int msr_handle(struct df_vcpu *vcpu, bool write)
 		return err;
 	if (!err) {
 		if (!write)
-			finish_read(arch, value);
-		exit_skip(arch);
+			finish_read(vcpu, value);
+		exit_skip(vcpu);
 		return DF_RESUME;
 	}
 	if (READ_ONCE(vcpu->vm->arch.user_msrs) & reason_of(err))
 		return ask_user(vcpu, write, index, value, reason_of(err));
-	return events_gp(arch);
+	return events_gp(vcpu);
 }
 
 /* ---- ioctls ------------------------------------------------------------------ */

@@ -18,7 +18,7 @@ void msr_init(void);
 void msr_bitmap_init(unsigned long *bitmap);
 
 /** msr_reset() - the values that a reset leaves. */
-void msr_reset(struct df_vcpu_arch *arch);
+void msr_reset(struct df_vcpu *vcpu);
 
 /**
  * msr_handle_inner() - RDMSR or WRMSR of a plain number

@@ -21,7 +21,7 @@ int pml_vcpu_init(struct df_vcpu *vcpu);
 void pml_serve_requests(struct df_vcpu *vcpu);
 
 /** pml_stop() - note how far the log is, and start it anew; the VMCS current. */
-void pml_stop(struct df_vcpu_arch *arch);
+void pml_stop(struct df_vcpu *vcpu);
 
 /** pml_flush() - what pml_stop() has noted, into the dirty log. May sleep. */
 void pml_flush(struct df_vcpu *vcpu);

@@ -9,34 +9,32 @@
 #include "trace.h"
 #include "x86.h"
 
-static noinline int load(struct df_vcpu_arch *arch)
+static noinline int load(struct df_vcpu *vcpu)
 {
-	int moved = vmx_load(arch);
+	int moved = vmx_load(vcpu);
 
 	if (moved < 0) {
 		preempt_enable();
 		return moved;
 	}
 	if (moved) {
-		struct df_vcpu *vcpu = container_of(arch, struct df_vcpu, arch);
-
 		cpumask_set_cpu(smp_processor_id(), &vcpu->vm->arch.cpus);
 		/* Before requests and EPT are looked at: who changes them asks this CPU. */
 		smp_mb__after_atomic();
 		vmcs_host_on_cpu();
-		state_host_on_cpu(arch);
-		if (lapic_is_here(arch))
-			posted_on_cpu(arch);
+		state_host_on_cpu(vcpu);
+		if (lapic_is_here(vcpu))
+			posted_on_cpu(vcpu);
 		/* The guest may have flushed elsewhere what is remembered here. */
-		vmx_invvpid_context(arch->vpid);
+		vmx_invvpid_context(vcpu->vpid);
 	}
 	return 0;
 }
 
-int run_vmcs_begin(struct df_vcpu_arch *arch)
+int run_vmcs_begin(struct df_vcpu *vcpu)
 {
 	preempt_disable();
-	return likely(vmx_is_current(arch)) ? 0 : load(arch);
+	return likely(vmx_is_current(vcpu)) ? 0 : load(vcpu);
 }
 
 void run_vmcs_end(void)
@@ -54,7 +52,7 @@ void run_request_all(struct df_vm *vm, int request)
 	struct df_vcpu *vcpu;
 
 	for_each_df_vcpu(n, vcpu, vm)
-		set_bit(request, &vcpu->arch.requests);
+		set_bit(request, &vcpu->requests);
 	/* Pairs with the barrier where a vCPU comes to a CPU. */
 	smp_mb__after_atomic();
 	on_each_cpu_mask(&vm->arch.cpus, nothing, NULL, 1);
@@ -74,10 +72,10 @@ static __always_inline void end_shadow(void)
  * As after an instruction: interrupts are no longer held up by the one before,
  * and if user space steps the guest, the CPU shall stop it behind this one.
  */
-static __always_inline void write_skipped(struct df_vcpu_arch *arch)
+static __always_inline void write_skipped(struct df_vcpu *vcpu)
 {
 	end_shadow();
-	if (unlikely(arch->debug.control & KVM_GUESTDBG_SINGLESTEP))
+	if (unlikely(vcpu->debug.control & KVM_GUESTDBG_SINGLESTEP))
 		vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, DR_STEP);
 }
 
@@ -85,97 +83,93 @@ static void write_apic(struct df_vcpu *vcpu, u32 dirty)
 {
 	if (dirty & DF_DIRTY_APIC_MODE)
 		apic_mode_write(vcpu);
-	if (dirty & DF_DIRTY_EOI && lapic_is_here(&vcpu->arch))
+	if (dirty & DF_DIRTY_EOI && lapic_is_here(vcpu))
 		apic_mode_write_eoi(vcpu);
 }
 
-void run_write_dirty(struct df_vcpu_arch *arch)
+void run_write_dirty(struct df_vcpu *vcpu)
 {
-	u32 dirty = arch->dirty;
+	u32 dirty = vcpu->dirty;
 
 	if (!dirty)
 		return;
-	arch->dirty = 0;
+	vcpu->dirty = 0;
 	if (dirty & DF_DIRTY_RIP)
-		vmcs_write(GUEST_RIP, arch->rip);
+		vmcs_write(GUEST_RIP, vcpu->rip);
 	if (dirty & DF_DIRTY_SKIPPED)
-		write_skipped(arch);
+		write_skipped(vcpu);
 	if (likely(!(dirty & ~DF_DIRTY_PAST)))
 		return;
 	if (dirty & DF_DIRTY_RSP)
-		vmcs_write(GUEST_RSP, arch->regs[DF_RSP]);
+		vmcs_write(GUEST_RSP, vcpu->regs[DF_RSP]);
 	if (dirty & DF_DIRTY_RFLAGS)
-		vmcs_write(GUEST_RFLAGS, debug_rflags(arch));
+		vmcs_write(GUEST_RFLAGS, debug_rflags(vcpu));
 	if (dirty & DF_DIRTY_DR7)
-		vmcs_write(GUEST_DR7, debug_dr7(arch));
-	if (dirty & DF_DIRTY_APIC && lapic_is_here(arch))
-		posted_write_status(arch);
+		vmcs_write(GUEST_DR7, debug_dr7(vcpu));
+	if (dirty & DF_DIRTY_APIC && lapic_is_here(vcpu))
+		posted_write_status(vcpu);
 	if (unlikely(dirty & (DF_DIRTY_APIC_MODE | DF_DIRTY_EOI)))
-		write_apic(container_of(arch, struct df_vcpu, arch), dirty);
+		write_apic(vcpu, dirty);
 }
 
 /* All that there may be. */
 static noinline void prepare_rest(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	if (unlikely(debug_blocks_interrupts(arch)))
-		arch->dirty |= DF_DIRTY_APIC;
-	run_write_dirty(arch);
-	if (arch->waiting)
-		events_raise_waiting(arch);
-	if (unlikely(arch->debug.control & KVM_GUESTDBG_SINGLESTEP))
+	if (unlikely(debug_blocks_interrupts(vcpu)))
+		vcpu->dirty |= DF_DIRTY_APIC;
+	run_write_dirty(vcpu);
+	if (vcpu->waiting)
+		events_raise_waiting(vcpu);
+	if (unlikely(vcpu->debug.control & KVM_GUESTDBG_SINGLESTEP))
 		end_shadow();
-	trace_df_entry(vcpu->id, arch->rip, arch->inject_info);
-	if (arch->inject_info)
-		events_inject(arch);
+	trace_df_entry(vcpu->id, vcpu->rip, vcpu->inject_info);
+	if (vcpu->inject_info)
+		events_inject(vcpu);
 }
 
 /* Nearly always an instruction was finished, and that is all. */
-static __always_inline bool is_only_past(const struct df_vcpu_arch *arch)
+static __always_inline bool is_only_past(const struct df_vcpu *vcpu)
 {
-	return arch->dirty == DF_DIRTY_PAST &&
-	       !(arch->waiting | arch->inject_info | arch->debug.control);
+	return vcpu->dirty == DF_DIRTY_PAST &&
+	       !(vcpu->waiting | vcpu->inject_info | vcpu->debug.control);
 }
 
 static __always_inline void prepare_entry(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	if (arch->lapic.deadline)
-		timer_enter(arch);
-	if (lapic_is_here(arch) && posted_pending(arch))
-		posted_enter(arch);
-	if (unlikely(!is_only_past(arch)) || trace_df_entry_enabled()) {
+	if (vcpu->lapic.deadline)
+		timer_enter(vcpu);
+	if (lapic_is_here(vcpu) && posted_pending(vcpu))
+		posted_enter(vcpu);
+	if (unlikely(!is_only_past(vcpu)) || trace_df_entry_enabled()) {
 		prepare_rest(vcpu);
 		return;
 	}
-	arch->dirty = 0;
-	vmcs_write(GUEST_RIP, arch->rip);
+	vcpu->dirty = 0;
+	vmcs_write(GUEST_RIP, vcpu->rip);
 	end_shadow();
 }
 
 /* What every exit needs. Returns its reason. */
-static __always_inline u32 read_exit(struct df_vcpu_arch *arch)
+static __always_inline u32 read_exit(struct df_vcpu *vcpu)
 {
-	struct vmx_exit *exit = &arch->exit;
+	struct vmx_exit *exit = &vcpu->exit;
 	u32 reason = vmcs_read(VM_EXIT_REASON);
 
 	exit->reason = reason;
 	/* Of an entry that failed the rest is not written. */
 	if (unlikely(reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
 		return reason;
-	arch->launched = true;
+	vcpu->launched = true;
 	exit->insn_len = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
-	arch->rip = vmcs_read(GUEST_RIP);
-	arch->rflags = vmcs_read(GUEST_RFLAGS);
-	if (unlikely(arch->debug.control))
-		debug_hide(arch);
+	vcpu->rip = vmcs_read(GUEST_RIP);
+	vcpu->rflags = vmcs_read(GUEST_RFLAGS);
+	if (unlikely(vcpu->debug.control))
+		debug_hide(vcpu);
 	if (likely(reason < DF_NR_EXIT_REASONS))
-		arch->exits[reason]++;
+		vcpu->exits[reason]++;
 	exit->idt_info = vmcs_read(IDT_VECTORING_INFO_FIELD);
 	if (unlikely(exit->idt_info & VECTORING_INFO_VALID_MASK))
-		events_requeue(arch);
+		events_requeue(vcpu);
 	return reason;
 }
 
@@ -183,9 +177,9 @@ static __always_inline u32 read_exit(struct df_vcpu_arch *arch)
  * What the middle ring may need. An IRET that faulted had ended the blocking of
  * NMIs; it is not done, and they are blocked again.
  */
-static void read_rest_of_exit(struct df_vcpu_arch *arch)
+static void read_rest_of_exit(struct df_vcpu *vcpu)
 {
-	struct vmx_exit *exit = &arch->exit;
+	struct vmx_exit *exit = &vcpu->exit;
 	u64 unblock = 0;
 
 	exit->qualification = vmcs_read(EXIT_QUALIFICATION);
@@ -207,13 +201,11 @@ static void read_rest_of_exit(struct df_vcpu_arch *arch)
 /* The guest has not run: an event that was to go in is still to go in. */
 static int fail_entry(struct df_vcpu *vcpu, u64 reason)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	arch->inject_info = vmcs_read(VM_ENTRY_INTR_INFO_FIELD);
-	arch->inject_error = vmcs_read(VM_ENTRY_EXCEPTION_ERROR_CODE);
-	arch->inject_len = vmcs_read(VM_ENTRY_INSTRUCTION_LEN);
-	if (!(arch->inject_info & INTR_INFO_VALID_MASK))
-		arch->inject_info = 0;
+	vcpu->inject_info = vmcs_read(VM_ENTRY_INTR_INFO_FIELD);
+	vcpu->inject_error = vmcs_read(VM_ENTRY_EXCEPTION_ERROR_CODE);
+	vcpu->inject_len = vmcs_read(VM_ENTRY_INSTRUCTION_LEN);
+	if (!(vcpu->inject_info & INTR_INFO_VALID_MASK))
+		vcpu->inject_info = 0;
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 	if ((u16)reason == EXIT_REASON_MCE_DURING_VMENTRY)
 		df_host_machine_check();
@@ -224,9 +216,9 @@ static int fail_entry(struct df_vcpu *vcpu, u64 reason)
 
 /* ---- the inner ring: vmx_enter() and what it calls ------------------------------- */
 
-static __always_inline bool has_to_leave(const struct df_vcpu_arch *arch)
+static __always_inline bool has_to_leave(const struct df_vcpu *vcpu)
 {
-	return df_host_work_pending() || READ_ONCE(arch->requests);
+	return df_host_work_pending() || READ_ONCE(vcpu->requests);
 }
 
 /* Tracepoints call what they like: while one is on, exits are handled outside. */
@@ -242,25 +234,25 @@ static __always_inline int handle_and_stay(struct df_vcpu *vcpu)
 
 	if (is_traced())
 		return DF_UNHANDLED;
-	if (unlikely(read_exit(&vcpu->arch) & VMX_EXIT_REASONS_FAILED_VMENTRY))
+	if (unlikely(read_exit(vcpu) & VMX_EXIT_REASONS_FAILED_VMENTRY))
 		return DF_NO_ENTRY;
 	ret = exit_handle_inner(vcpu);
 	if (ret != DF_RESUME)
 		return ret;
-	if (has_to_leave(&vcpu->arch))
+	if (has_to_leave(vcpu))
 		return DF_TO_HOST;
 	prepare_entry(vcpu);
 	return DF_RESUME;
 }
 
-noinstr int run_exit(struct df_vcpu_arch *arch)
+noinstr int run_exit(struct df_vcpu *vcpu)
 {
 	int ret = DF_UNHANDLED;
 
 	/* RCU is still told that the guest runs. */
 	if (!context_tracking_enabled_this_cpu()) {
 		instrumentation_begin();
-		ret = handle_and_stay(container_of(arch, struct df_vcpu, arch));
+		ret = handle_and_stay(vcpu);
 		instrumentation_end();
 	}
 	return ret;
@@ -271,23 +263,22 @@ noinstr int run_exit(struct df_vcpu_arch *arch)
 /* An exit that the ring has left alone. */
 static noinline int handle_exit(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	u32 reason = read_exit(arch);
+	u32 reason = read_exit(vcpu);
 
 	if (reason & VMX_EXIT_REASONS_FAILED_VMENTRY)
 		return DF_NO_ENTRY;
 	if (trace_df_exit_enabled())
-		trace_df_exit(vcpu->id, reason, arch->rip, vmcs_read(EXIT_QUALIFICATION));
+		trace_df_exit(vcpu->id, reason, vcpu->rip, vmcs_read(EXIT_QUALIFICATION));
 	return exit_handle_inner(vcpu);
 }
 
 /* On a CPU of its own (nohz_full) a guest is to RCU what user space is. */
-static noinstr int enter(struct df_vcpu_arch *arch)
+static noinstr int enter(struct df_vcpu *vcpu)
 {
 	int ret;
 
 	context_tracking_guest_enter();
-	ret = vmx_enter(arch, arch->launched);
+	ret = vmx_enter(vcpu, vcpu->launched);
 	context_tracking_guest_exit();
 	return ret;
 }
@@ -317,14 +308,14 @@ static bool is_switched(const struct perf_guest_switch_msr *msr)
  * The host's counters that do not count guests stand still; a PEBS record would
  * be written through the guest's page tables.
  */
-static noinline void pause_counters(struct df_vcpu_arch *arch)
+static noinline void pause_counters(struct df_vcpu *vcpu)
 {
 	int nr = 0;
 
-	arch->counters = perf_guest_get_msrs(&nr, NULL);
-	arch->nr_counters = nr;
-	for (int i = 0; i < arch->nr_counters; i++) {
-		const struct perf_guest_switch_msr *msr = &arch->counters[i];
+	vcpu->counters = perf_guest_get_msrs(&nr, NULL);
+	vcpu->nr_counters = nr;
+	for (int i = 0; i < vcpu->nr_counters; i++) {
+		const struct perf_guest_switch_msr *msr = &vcpu->counters[i];
 
 		if (is_switched(msr))
 			vmcs_switch_counters(msr->guest, msr->host);
@@ -333,20 +324,20 @@ static noinline void pause_counters(struct df_vcpu_arch *arch)
 	}
 }
 
-static noinline void resume_counters(const struct df_vcpu_arch *arch)
+static noinline void resume_counters(const struct df_vcpu *vcpu)
 {
-	for (int i = arch->nr_counters - 1; i >= 0; i--) {
-		const struct perf_guest_switch_msr *msr = &arch->counters[i];
+	for (int i = vcpu->nr_counters - 1; i >= 0; i--) {
+		const struct perf_guest_switch_msr *msr = &vcpu->counters[i];
 
 		if (!is_switched(msr) && msr->guest != msr->host)
 			wrmsrl(msr->msr, msr->host);
 	}
 }
 
-static __always_inline void load_cr2(const struct df_vcpu_arch *arch)
+static __always_inline void load_cr2(const struct df_vcpu *vcpu)
 {
-	if (native_read_cr2() != arch->cr2)
-		native_write_cr2(arch->cr2);
+	if (native_read_cr2() != vcpu->cr2)
+		native_write_cr2(vcpu->cr2);
 }
 
 /*
@@ -363,40 +354,39 @@ static noinline bool wake_and_stay(struct df_vcpu *vcpu)
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
 		return false;
 	exit_wake(vcpu);
-	if (has_to_leave(&vcpu->arch))
+	if (has_to_leave(vcpu))
 		return false;
 	prepare_entry(vcpu);
-	load_cr2(&vcpu->arch);
+	load_cr2(vcpu);
 	return true;
 }
 
 /* With what interrupts, which are off, must not find: the guest's FPU, CR2, breakpoints. */
 static int enter_apart(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	u64 debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
 	int ret;
 
 	if (static_branch_unlikely(&has_counters))
-		pause_counters(arch);
-	if (unlikely(debug_has_breakpoints(arch)))
-		debug_load(arch);
-	load_cr2(arch);
-	fpu_in(arch);
+		pause_counters(vcpu);
+	if (unlikely(debug_has_breakpoints(vcpu)))
+		debug_load(vcpu);
+	load_cr2(vcpu);
+	fpu_in(vcpu);
 	do {
 		/* Last: what was just stored is the host's. */
 		vmx_flush_l1d();
-		ret = enter(arch);
-		arch->cr2 = native_read_cr2();
+		ret = enter(vcpu);
+		vcpu->cr2 = native_read_cr2();
 	} while (unlikely(ret == DF_TO_WAKE) && wake_and_stay(vcpu));
-	fpu_out(arch);
+	fpu_out(vcpu);
 	/* An exit clears DEBUGCTL and DR7; the host's own breakpoints are in a variable. */
 	if (unlikely(debugctl))
 		wrmsrl(MSR_IA32_DEBUGCTLMSR, debugctl);
 	if (unlikely(hw_breakpoint_active()))
 		hw_breakpoint_restore();
 	if (static_branch_unlikely(&has_counters))
-		resume_counters(arch);
+		resume_counters(vcpu);
 	return ret;
 }
 
@@ -407,10 +397,8 @@ static int enter_apart(struct df_vcpu *vcpu)
  */
 static int enter_and_stay(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
 	lockdep_assert_irqs_disabled();
-	while (!has_to_leave(arch)) {
+	while (!has_to_leave(vcpu)) {
 		int ret;
 
 		prepare_entry(vcpu);
@@ -422,11 +410,11 @@ static int enter_and_stay(struct df_vcpu *vcpu)
 		if (unlikely(ret == DF_UNHANDLED))
 			ret = handle_exit(vcpu);
 		if (unlikely(ret == DF_NO_ENTRY))
-			return fail_entry(vcpu, arch->exit.reason);
+			return fail_entry(vcpu, vcpu->exit.reason);
 		if (ret == DF_TO_USER)
 			return ret;
 		if (ret == DF_TO_MIDDLE) {
-			read_rest_of_exit(arch);
+			read_rest_of_exit(vcpu);
 			return DF_RESUME;
 		}
 		if (ret == DF_TO_WAKE)
@@ -440,24 +428,23 @@ static int enter_and_stay(struct df_vcpu *vcpu)
 /* However it ends, the registers are there for others to look at. */
 static int inner_ring(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	int ret;
 
 	/* A full barrier: requests and posted interrupts are looked at behind it; see posted.h. */
-	smp_store_mb(arch->where, DF_IN_GUEST);
+	smp_store_mb(vcpu->where, DF_IN_GUEST);
 	ret = enter_and_stay(vcpu);
-	WRITE_ONCE(arch->where, DF_OUTSIDE);
+	WRITE_ONCE(vcpu->where, DF_OUTSIDE);
 	/* Behind an instruction that was finished in software there is no shadow. */
-	if (!(arch->dirty & DF_DIRTY_SKIPPED))
-		arch->shadowed = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
-	if (!(arch->dirty & DF_DIRTY_RSP))
-		arch->regs[DF_RSP] = vmcs_read(GUEST_RSP);
+	if (!(vcpu->dirty & DF_DIRTY_SKIPPED))
+		vcpu->shadowed = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+	if (!(vcpu->dirty & DF_DIRTY_RSP))
+		vcpu->regs[DF_RSP] = vmcs_read(GUEST_RSP);
 	return ret;
 }
 
 static noinline int leave_logged(struct df_vcpu *vcpu, int ret)
 {
-	pml_stop(&vcpu->arch);
+	pml_stop(vcpu);
 	run_vmcs_end();
 	pml_flush(vcpu);
 	return ret;
@@ -465,22 +452,21 @@ static noinline int leave_logged(struct df_vcpu *vcpu, int ret)
 
 static int enter_guest(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	int ret = run_vmcs_begin(arch);
+	int ret = run_vmcs_begin(vcpu);
 
 	if (ret)
 		return ret;
-	if (unlikely(READ_ONCE(arch->requests)))
+	if (unlikely(READ_ONCE(vcpu->requests)))
 		pml_serve_requests(vcpu);
-	state_guest_in(arch);
+	state_guest_in(vcpu);
 	local_irq_disable();
 	vtime_account_guest_enter();
 	ret = inner_ring(vcpu);
 	vtime_account_guest_exit();
 	df_host_guest_ran();
 	local_irq_enable();
-	state_guest_out(arch);
-	if (unlikely(arch->pml_on))
+	state_guest_out(vcpu);
+	if (unlikely(vcpu->pml_on))
 		return leave_logged(vcpu, ret);
 	run_vmcs_end();
 	return ret;
@@ -491,17 +477,15 @@ static int enter_guest(struct df_vcpu *vcpu)
 /* What others have asked for. DF_RESUME, DF_TO_USER or -EIO. */
 static int serve_requests(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	if (test_and_clear_bit(DF_REQ_CLOCK, &arch->requests))
+	if (test_and_clear_bit(DF_REQ_CLOCK, &vcpu->requests))
 		clock_update(vcpu);
-	events_take_nmi(arch);
-	if (test_and_clear_bit(DF_REQ_APIC_MODE, &arch->requests))
-		arch->dirty |= DF_DIRTY_APIC_MODE;
-	if (test_and_clear_bit(DF_REQ_EOI, &arch->requests))
+	events_take_nmi(vcpu);
+	if (test_and_clear_bit(DF_REQ_APIC_MODE, &vcpu->requests))
+		vcpu->dirty |= DF_DIRTY_APIC_MODE;
+	if (test_and_clear_bit(DF_REQ_EOI, &vcpu->requests))
 		delivery_find_ends(vcpu);
-	if (test_and_clear_bit(DF_REQ_EOI_TO_USER, &arch->requests)) {
-		vcpu->run->eoi.vector = arch->lapic.eoi_vector;
+	if (test_and_clear_bit(DF_REQ_EOI_TO_USER, &vcpu->requests)) {
+		vcpu->run->eoi.vector = vcpu->lapic.eoi_vector;
 		return exit_to_user(vcpu, KVM_EXIT_IOAPIC_EOI);
 	}
 	return halt_serve(vcpu) ?: DF_RESUME;
@@ -517,11 +501,11 @@ static int do_host_work(struct df_vcpu *vcpu)
 
 static int finish_last_exit(struct df_vcpu *vcpu)
 {
-	int (*complete)(struct df_vcpu *vcpu) = vcpu->arch.complete;
+	int (*complete)(struct df_vcpu *vcpu) = vcpu->complete;
 
 	if (likely(!complete))
 		return DF_RESUME;
-	vcpu->arch.complete = NULL;
+	vcpu->complete = NULL;
 	return complete(vcpu);
 }
 
@@ -530,30 +514,29 @@ static void tell_user(struct df_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 
-	run->if_flag = !!(vcpu->arch.rflags & X86_EFLAGS_IF);
-	run->ready_for_interrupt_injection = events_takes_interrupt(&vcpu->arch);
-	run->cr8 = lapic_cr8(&vcpu->arch);
-	run->apic_base = vcpu->arch.apic_base;
+	run->if_flag = !!(vcpu->rflags & X86_EFLAGS_IF);
+	run->ready_for_interrupt_injection = events_takes_interrupt(vcpu);
+	run->cr8 = lapic_cr8(vcpu);
+	run->apic_base = vcpu->apic_base;
 }
 
 int df_arch_vcpu_run(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	u64 cr8 = READ_ONCE(vcpu->run->cr8);
 	int ret;
 
 	/* Without an APIC in the kernel the task priority is user space's. */
-	if (!lapic_is_here(arch) && cr8 & ~0xfULL)
+	if (!lapic_is_here(vcpu) && cr8 & ~0xfULL)
 		return -EINVAL;
-	arch->cr8 = cr8;
-	arch->has_run = true;
-	arch->wants_window = READ_ONCE(vcpu->run->request_interrupt_window) &&
-			     (!lapic_is_here(arch) || vcpu->vm->arch.split);
+	vcpu->cr8 = cr8;
+	vcpu->has_run = true;
+	vcpu->wants_window = READ_ONCE(vcpu->run->request_interrupt_window) &&
+			     (!lapic_is_here(vcpu) || vcpu->vm->arch.split);
 	ret = finish_last_exit(vcpu);
 	if (ret == DF_RESUME && df_host_immediate_exit(vcpu->run))
 		ret = -EINTR;
 	while (ret == DF_RESUME) {
-		if (unlikely(READ_ONCE(arch->requests) & ~DF_REQ_ON_ENTRY)) {
+		if (unlikely(READ_ONCE(vcpu->requests) & ~DF_REQ_ON_ENTRY)) {
 			ret = serve_requests(vcpu);
 			continue;
 		}

@@ -27,7 +27,7 @@ void run_init(void);
  * Context: The vCPU's lock held. Preemption is off until run_vmcs_end().
  * Return: 0 or -EIO.
  */
-int run_vmcs_begin(struct df_vcpu_arch *arch);
+int run_vmcs_begin(struct df_vcpu *vcpu);
 void run_vmcs_end(void);
 
 /**
@@ -42,7 +42,7 @@ void run_vmcs_end(void);
 void run_request_all(struct df_vm *vm, int request);
 
 /** run_write_dirty() - what is newer in the caches than in the VMCS; the VMCS current. */
-void run_write_dirty(struct df_vcpu_arch *arch);
+void run_write_dirty(struct df_vcpu *vcpu);
 
 /**
  * run_exit() - for vmx_enter(), after every exit
@@ -50,7 +50,7 @@ void run_write_dirty(struct df_vcpu_arch *arch);
  * Context: Interrupts off, the VMCS current; to RCU the guest may still run.
  * Return: DF_RESUME to enter again, with all in place, or why not.
  */
-int run_exit(struct df_vcpu_arch *arch);
+int run_exit(struct df_vcpu *vcpu);
 
 /**
  * exit_handle_inner() - exits that need only what is at hand
@@ -76,12 +76,12 @@ void exit_wake(struct df_vcpu *vcpu);
 int exit_handle(struct df_vcpu *vcpu);
 
 /** exit_skip() - past the instruction that caused the exit. */
-static inline void exit_skip(struct df_vcpu_arch *arch)
+static inline void exit_skip(struct df_vcpu *vcpu)
 {
-	arch->rip += arch->exit.insn_len;
-	arch->dirty |= DF_DIRTY_PAST;
-	if (unlikely(arch->rflags & X86_EFLAGS_TF))
-		debug_step(arch);
+	vcpu->rip += vcpu->exit.insn_len;
+	vcpu->dirty |= DF_DIRTY_PAST;
+	if (unlikely(vcpu->rflags & X86_EFLAGS_TF))
+		debug_step(vcpu);
 }
 
 /** exit_to_user() - leave KVM_RUN with this KVM_EXIT_*. */

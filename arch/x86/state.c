@@ -44,23 +44,23 @@ static const u32 switched_msrs[DF_NR_MSRS] = {
 };
 
 /* Until user space says what CPU it is, it may be any. */
-static bool has_cr4_feature(const struct df_vcpu_arch *arch, u32 leaf, u8 reg, u8 bit)
+static bool has_cr4_feature(const struct df_vcpu *vcpu, u32 leaf, u8 reg, u8 bit)
 {
-	return arch->nr_cpuid ? cpuid_has(arch, leaf, 0, reg, bit) :
+	return vcpu->nr_cpuid ? cpuid_has(vcpu, leaf, 0, reg, bit) :
 				cpuid_is_supported(leaf, reg, bit);
 }
 
-void state_follow_cpuid(struct df_vcpu_arch *arch)
+void state_follow_cpuid(struct df_vcpu *vcpu)
 {
-	u64 cr4 = state_cr4(arch);
+	u64 cr4 = state_cr4(vcpu);
 
-	arch->cr4_guest = CR4_ALWAYS;
+	vcpu->cr4_guest = CR4_ALWAYS;
 	for (size_t i = 0; i < ARRAY_SIZE(cr4_features); i++)
-		if (has_cr4_feature(arch, cr4_features[i].leaf, cr4_features[i].reg,
+		if (has_cr4_feature(vcpu, cr4_features[i].leaf, cr4_features[i].reg,
 				    cr4_features[i].bit))
-			arch->cr4_guest |= cr4_features[i].bits;
-	arch->cr4_guest &= read_msr_or_0(MSR_IA32_VMX_CR4_FIXED1);
-	state_set_cr4(arch, cr4);
+			vcpu->cr4_guest |= cr4_features[i].bits;
+	vcpu->cr4_guest &= read_msr_or_0(MSR_IA32_VMX_CR4_FIXED1);
+	state_set_cr4(vcpu, cr4);
 }
 
 /* ---- between host and guest --------------------------------------------- */
@@ -84,7 +84,7 @@ static __always_inline void host_field(enum vmcs_field field, u64 *was, u64 valu
  * An exit loads flat data segments, and bases from the VMCS. The user's
  * selectors come back at the end, and after each its base.
  */
-static void segments_in(struct df_vcpu_arch *arch)
+static void segments_in(struct df_vcpu *vcpu)
 {
 	u16 ds, es, fs, gs;
 
@@ -92,33 +92,33 @@ static void segments_in(struct df_vcpu_arch *arch)
 	savesegment(es, es);
 	savesegment(fs, fs);
 	savesegment(gs, gs);
-	store_ldt(arch->host_ldt);
+	store_ldt(vcpu->host_ldt);
 	/* A process of 64 bits has none. */
-	arch->host_selectors = ds | es | fs | gs | arch->host_ldt;
-	if (unlikely(arch->host_selectors)) {
-		arch->host_ds = ds;
-		arch->host_es = es;
-		arch->host_fs = fs;
-		arch->host_gs = gs;
+	vcpu->host_selectors = ds | es | fs | gs | vcpu->host_ldt;
+	if (unlikely(vcpu->host_selectors)) {
+		vcpu->host_ds = ds;
+		vcpu->host_es = es;
+		vcpu->host_fs = fs;
+		vcpu->host_gs = gs;
 	}
-	host_field(HOST_FS_BASE, &arch->host_fs_base, rdfsbase());
+	host_field(HOST_FS_BASE, &vcpu->host_fs_base, rdfsbase());
 }
 
-static noinline void selectors_out(struct df_vcpu_arch *arch)
+static noinline void selectors_out(struct df_vcpu *vcpu)
 {
-	if (arch->host_ldt)
-		asm volatile("lldt %0" : : "m" (arch->host_ldt));
-	if (arch->host_ds | arch->host_es) {
-		loadsegment(ds, arch->host_ds);
-		loadsegment(es, arch->host_es);
+	if (vcpu->host_ldt)
+		asm volatile("lldt %0" : : "m" (vcpu->host_ldt));
+	if (vcpu->host_ds | vcpu->host_es) {
+		loadsegment(ds, vcpu->host_ds);
+		loadsegment(es, vcpu->host_es);
 	}
-	if (arch->host_fs) {
-		loadsegment(fs, arch->host_fs);
-		set_msr(MSR_FS_BASE, arch->host_fs_base);
+	if (vcpu->host_fs) {
+		loadsegment(fs, vcpu->host_fs);
+		set_msr(MSR_FS_BASE, vcpu->host_fs_base);
 	}
-	if (arch->host_gs) {
-		df_host_load_gs(arch->host_gs);
-		set_msr(MSR_KERNEL_GS_BASE, arch->host_msrs[DF_MSR_KERNEL_GS_BASE]);
+	if (vcpu->host_gs) {
+		df_host_load_gs(vcpu->host_gs);
+		set_msr(MSR_KERNEL_GS_BASE, vcpu->host_msrs[DF_MSR_KERNEL_GS_BASE]);
 	}
 }
 
@@ -128,14 +128,14 @@ static noinline void tss_out(void)
 }
 
 /* An exit leaves limits of 64 KiB and 103 bytes in GDTR and TR. */
-static void segments_out(struct df_vcpu_arch *arch)
+static void segments_out(struct df_vcpu *vcpu)
 {
-	if (unlikely(arch->host_selectors))
-		selectors_out(arch);
+	if (unlikely(vcpu->host_selectors))
+		selectors_out(vcpu);
 	/* Once the kernel knows, it knows until it needs, and makes, the TSS whole. */
 	if (unlikely(!this_cpu_read(__tss_limit_invalid)))
 		tss_out();
-	native_load_gdt(&arch->host_gdt);
+	native_load_gdt(&vcpu->host_gdt);
 }
 
 /*
@@ -155,45 +155,45 @@ static __always_inline void switch_msrs(const u64 *from, const u64 *to, bool sys
 	}
 }
 
-static void msrs_in(struct df_vcpu_arch *arch)
+static void msrs_in(struct df_vcpu *vcpu)
 {
-	arch->host_msrs[DF_MSR_KERNEL_GS_BASE] = __rdmsr(MSR_KERNEL_GS_BASE);
-	switch_msrs(arch->host_msrs, arch->guest_msrs, arch->has_syscall);
+	vcpu->host_msrs[DF_MSR_KERNEL_GS_BASE] = __rdmsr(MSR_KERNEL_GS_BASE);
+	switch_msrs(vcpu->host_msrs, vcpu->guest_msrs, vcpu->has_syscall);
 }
 
-static void msrs_out(struct df_vcpu_arch *arch)
+static void msrs_out(struct df_vcpu *vcpu)
 {
-	arch->guest_msrs[DF_MSR_KERNEL_GS_BASE] = __rdmsr(MSR_KERNEL_GS_BASE);
-	switch_msrs(arch->guest_msrs, arch->host_msrs, arch->has_syscall);
+	vcpu->guest_msrs[DF_MSR_KERNEL_GS_BASE] = __rdmsr(MSR_KERNEL_GS_BASE);
+	switch_msrs(vcpu->guest_msrs, vcpu->host_msrs, vcpu->has_syscall);
 }
 
-void state_host_on_cpu(struct df_vcpu_arch *arch)
+void state_host_on_cpu(struct df_vcpu *vcpu)
 {
 	for (int i = 0; i < DF_NR_MSRS; i++)
-		arch->host_msrs[i] = read_msr_or_0(switched_msrs[i]);
+		vcpu->host_msrs[i] = read_msr_or_0(switched_msrs[i]);
 	/* What is in the register is the read-only alias that the kernel uses. */
-	native_store_gdt(&arch->host_gdt);
-	arch->host_cr4 = 0;
+	native_store_gdt(&vcpu->host_gdt);
+	vcpu->host_cr4 = 0;
 }
 
-void state_host_cr4(struct df_vcpu_arch *arch)
+void state_host_cr4(struct df_vcpu *vcpu)
 {
-	host_field(HOST_CR4, &arch->host_cr4, native_read_cr4());
+	host_field(HOST_CR4, &vcpu->host_cr4, native_read_cr4());
 }
 
-void state_guest_in(struct df_vcpu_arch *arch)
+void state_guest_in(struct df_vcpu *vcpu)
 {
-	segments_in(arch);
-	msrs_in(arch);
-	state_host_cr4(arch);
-	host_field(HOST_CR3, &arch->host_cr3, __native_read_cr3());
+	segments_in(vcpu);
+	msrs_in(vcpu);
+	state_host_cr4(vcpu);
+	host_field(HOST_CR3, &vcpu->host_cr3, __native_read_cr3());
 }
 
-void state_guest_out(struct df_vcpu_arch *arch)
+void state_guest_out(struct df_vcpu *vcpu)
 {
 	/* Before the user's GS, whose base is loaded through the same MSR. */
-	msrs_out(arch);
-	segments_out(arch);
+	msrs_out(vcpu);
+	segments_out(vcpu);
 }
 
 /* ---- control registers, the VMCS current --------------------------------- */
@@ -203,9 +203,9 @@ u64 state_cr0(void)
 	return (vmcs_read(GUEST_CR0) & ~CR0_OWNED) | (vmcs_read(CR0_READ_SHADOW) & CR0_OWNED);
 }
 
-u64 state_cr4(const struct df_vcpu_arch *arch)
+u64 state_cr4(const struct df_vcpu *vcpu)
 {
-	u64 owned = arch->cr4_guest & ~CR4_OWNED;
+	u64 owned = vcpu->cr4_guest & ~CR4_OWNED;
 
 	return (vmcs_read(GUEST_CR4) & owned) | (vmcs_read(CR4_READ_SHADOW) & ~owned);
 }
@@ -217,15 +217,15 @@ void state_set_cr0(u64 value)
 	vmcs_write(GUEST_CR0, (value & ~CR0_OWNED) | X86_CR0_NE | X86_CR0_ET);
 }
 
-void state_set_cr4(struct df_vcpu_arch *arch, u64 value)
+void state_set_cr4(struct df_vcpu *vcpu, u64 value)
 {
-	vmcs_write(CR4_GUEST_HOST_MASK, ~arch->cr4_guest | CR4_OWNED);
+	vmcs_write(CR4_GUEST_HOST_MASK, ~vcpu->cr4_guest | CR4_OWNED);
 	vmcs_write(CR4_READ_SHADOW, value);
 	vmcs_write(GUEST_CR4, (value & ~CR4_OWNED) | (native_read_cr4() & CR4_OWNED) |
 			      X86_CR4_VMXE);
 }
 
-void state_set_efer(struct df_vcpu_arch *arch, u64 value)
+void state_set_efer(struct df_vcpu *vcpu, u64 value)
 {
 	u64 entry = vmcs_read(VM_ENTRY_CONTROLS) & ~VM_ENTRY_IA32E_MODE;
 
@@ -234,7 +234,7 @@ void state_set_efer(struct df_vcpu_arch *arch, u64 value)
 		value |= EFER_LMA;
 		entry |= VM_ENTRY_IA32E_MODE;
 	}
-	arch->has_syscall = value & EFER_SCE;
+	vcpu->has_syscall = value & EFER_SCE;
 	vmcs_write(GUEST_IA32_EFER, value);
 	vmcs_write(VM_ENTRY_CONTROLS, entry);
 }
@@ -248,9 +248,9 @@ bool state_cr0_valid(u64 value)
 	return !(value & X86_CR0_NW) || value & X86_CR0_CD;
 }
 
-bool state_cr4_valid(const struct df_vcpu_arch *arch, u64 value)
+bool state_cr4_valid(const struct df_vcpu *vcpu, u64 value)
 {
-	return !(value & ~arch->cr4_guest);
+	return !(value & ~vcpu->cr4_guest);
 }
 
 bool state_efer_valid(u64 value)
@@ -265,12 +265,12 @@ int state_write_efer(struct df_vcpu *vcpu, u64 value)
 
 	if (!state_efer_valid(value))
 		return -EINVAL;
-	if (run_vmcs_begin(&vcpu->arch))
+	if (run_vmcs_begin(vcpu))
 		return -EIO;
 	fine = !(vmcs_read(GUEST_CR0) & X86_CR0_PG) ||
 	       !((vmcs_read(GUEST_IA32_EFER) ^ value) & EFER_LME);
 	if (fine)
-		state_set_efer(&vcpu->arch, value);
+		state_set_efer(vcpu, value);
 	run_vmcs_end();
 	return fine ? 0 : -EINVAL;
 }
@@ -286,10 +286,9 @@ static u8 code_bytes(u64 efer, u64 cr0)
 
 int state_mode(struct df_vcpu *vcpu, struct df_mode *mode)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	struct df_paging *paging = &mode->paging;
 
-	if (run_vmcs_begin(arch))
+	if (run_vmcs_begin(vcpu))
 		return -EIO;
 	*paging = (struct df_paging){
 		.cr0 = vmcs_read(GUEST_CR0),
@@ -297,14 +296,14 @@ int state_mode(struct df_vcpu *vcpu, struct df_mode *mode)
 		.cr4 = vmcs_read(GUEST_CR4),
 		.efer = vmcs_read(GUEST_IA32_EFER),
 		.phys_bits = boot_cpu_data.x86_phys_bits,
-		.ac = arch->rflags & X86_EFLAGS_AC,
+		.ac = vcpu->rflags & X86_EFLAGS_AC,
 	};
 	for (int i = 0; i < 4; i++)
 		paging->pdpte[i] = vmcs_read(GUEST_PDPTR0 + 2 * i);
 	mode->cpl = VMX_AR_DPL(vmcs_read(GUEST_SS_AR_BYTES));
 	paging->user = mode->cpl == 3;
 	mode->bytes = code_bytes(paging->efer, paging->cr0);
-	mode->rights = paging->cr0 & X86_CR0_PE && !(arch->rflags & X86_EFLAGS_VM);
+	mode->rights = paging->cr0 & X86_CR0_PE && !(vcpu->rflags & X86_EFLAGS_VM);
 	for (int i = 0; i < DF_SEG_LDTR; i++) {
 		/* In 64-bit mode only FS and GS have a base. */
 		bool flat = mode->bytes == 8 && i != DF_SEG_FS && i != DF_SEG_GS;
@@ -342,7 +341,7 @@ int state_load_pdptes(struct df_vcpu *vcpu)
 	bool needed;
 	int err;
 
-	if (run_vmcs_begin(&vcpu->arch))
+	if (run_vmcs_begin(vcpu))
 		return -EIO;
 	needed = uses_pdptes();
 	cr3 = vmcs_read(GUEST_CR3);
@@ -356,7 +355,7 @@ int state_load_pdptes(struct df_vcpu *vcpu)
 		err = -EINVAL;
 	if (err)
 		return err;
-	if (run_vmcs_begin(&vcpu->arch))
+	if (run_vmcs_begin(vcpu))
 		return -EIO;
 	for (int i = 0; i < 4; i++)
 		vmcs_write(GUEST_PDPTR0 + 2 * i, pdptes[i]);
@@ -372,7 +371,7 @@ static const u8 regs_order[DF_NR_GPRS] = {
 	8, 9, 10, 11, 12, 13, 14, 15,
 };
 
-static_assert(offsetof(struct kvm_regs, rip) == sizeof_field(struct df_vcpu_arch, regs));
+static_assert(offsetof(struct kvm_regs, rip) == sizeof_field(struct df_vcpu, regs));
 
 int state_get_regs(struct df_vcpu *vcpu, void *arg)
 {
@@ -380,9 +379,9 @@ int state_get_regs(struct df_vcpu *vcpu, void *arg)
 	u64 *r = arg;
 
 	for (int i = 0; i < DF_NR_GPRS; i++)
-		r[i] = vcpu->arch.regs[regs_order[i]];
-	regs->rip = vcpu->arch.rip;
-	regs->rflags = vcpu->arch.rflags;
+		r[i] = vcpu->regs[regs_order[i]];
+	regs->rip = vcpu->rip;
+	regs->rflags = vcpu->rflags;
 	return 0;
 }
 
@@ -392,10 +391,10 @@ int state_set_regs(struct df_vcpu *vcpu, void *arg)
 	const u64 *r = arg;
 
 	for (int i = 0; i < DF_NR_GPRS; i++)
-		vcpu->arch.regs[regs_order[i]] = r[i];
-	vcpu->arch.rip = regs->rip;
-	vcpu->arch.rflags = regs->rflags | X86_EFLAGS_FIXED;
-	vcpu->arch.dirty |= DF_DIRTY_ALL;
+		vcpu->regs[regs_order[i]] = r[i];
+	vcpu->rip = regs->rip;
+	vcpu->rflags = regs->rflags | X86_EFLAGS_FIXED;
+	vcpu->dirty |= DF_DIRTY_ALL;
 	return 0;
 }
 
@@ -448,20 +447,19 @@ static const u8 segments_order[] = {
 int state_get_sregs(struct df_vcpu *vcpu, void *arg)
 {
 	struct kvm_sregs2 *sregs = arg;
-	struct df_vcpu_arch *arch = &vcpu->arch;
 
-	if (run_vmcs_begin(arch))
+	if (run_vmcs_begin(vcpu))
 		return -EIO;
 	*sregs = (struct kvm_sregs2){
 		.gdt = { vmcs_read(GUEST_GDTR_BASE), vmcs_read(GUEST_GDTR_LIMIT) },
 		.idt = { vmcs_read(GUEST_IDTR_BASE), vmcs_read(GUEST_IDTR_LIMIT) },
 		.cr0 = state_cr0(),
-		.cr2 = arch->cr2,
+		.cr2 = vcpu->cr2,
 		.cr3 = vmcs_read(GUEST_CR3),
-		.cr4 = state_cr4(arch),
-		.cr8 = lapic_cr8(arch),
+		.cr4 = state_cr4(vcpu),
+		.cr8 = lapic_cr8(vcpu),
 		.efer = vmcs_read(GUEST_IA32_EFER),
-		.apic_base = arch->apic_base,
+		.apic_base = vcpu->apic_base,
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(segments_order); i++)
 		(&sregs->cs)[i] = get_segment(segments_order[i]);
@@ -474,9 +472,9 @@ int state_get_sregs(struct df_vcpu *vcpu, void *arg)
 	return 0;
 }
 
-static bool sregs_valid(const struct df_vcpu_arch *arch, const struct kvm_sregs2 *sregs)
+static bool sregs_valid(const struct df_vcpu *vcpu, const struct kvm_sregs2 *sregs)
 {
-	if (!state_cr0_valid(sregs->cr0) || !state_cr4_valid(arch, sregs->cr4) ||
+	if (!state_cr0_valid(sregs->cr0) || !state_cr4_valid(vcpu, sregs->cr4) ||
 	    !state_efer_valid(sregs->efer) || sregs->cr8 & ~0xfULL)
 		return false;
 	/* Long mode is paging with PAE, and nothing else. */
@@ -494,23 +492,22 @@ static bool sregs_valid(const struct df_vcpu_arch *arch, const struct kvm_sregs2
 	return !(sregs->cr3 >> boot_cpu_data.x86_phys_bits);
 }
 
-static void set_cr8(struct df_vcpu_arch *arch, u64 value)
+static void set_cr8(struct df_vcpu *vcpu, u64 value)
 {
-	arch->cr8 = value;
-	if (lapic_is_here(arch)) {
-		lapic_put(arch, APIC_TASKPRI, value << 4);
-		arch->dirty |= DF_DIRTY_APIC;
+	vcpu->cr8 = value;
+	if (lapic_is_here(vcpu)) {
+		lapic_put(vcpu, APIC_TASKPRI, value << 4);
+		vcpu->dirty |= DF_DIRTY_APIC;
 	}
 }
 
 int state_set_sregs(struct df_vcpu *vcpu, void *arg)
 {
 	const struct kvm_sregs2 *sregs = arg;
-	struct df_vcpu_arch *arch = &vcpu->arch;
 
-	if (!sregs_valid(arch, sregs) || lapic_set_base(vcpu, sregs->apic_base, true))
+	if (!sregs_valid(vcpu, sregs) || lapic_set_base(vcpu, sregs->apic_base, true))
 		return -EINVAL;
-	if (run_vmcs_begin(arch))
+	if (run_vmcs_begin(vcpu))
 		return -EIO;
 	for (size_t i = 0; i < ARRAY_SIZE(segments_order); i++)
 		set_segment(segments_order[i], &(&sregs->cs)[i]);
@@ -518,13 +515,13 @@ int state_set_sregs(struct df_vcpu *vcpu, void *arg)
 	vmcs_write(GUEST_GDTR_LIMIT, sregs->gdt.limit);
 	vmcs_write(GUEST_IDTR_BASE, sregs->idt.base);
 	vmcs_write(GUEST_IDTR_LIMIT, sregs->idt.limit);
-	arch->cr2 = sregs->cr2;
-	set_cr8(arch, sregs->cr8);
+	vcpu->cr2 = sregs->cr2;
+	set_cr8(vcpu, sregs->cr8);
 	vmcs_write(GUEST_CR3, sregs->cr3);
 	state_set_cr0(sregs->cr0);
-	state_set_cr4(arch, sregs->cr4);
-	state_set_efer(arch, sregs->efer);
-	vmx_invvpid_context(arch->vpid);
+	state_set_cr4(vcpu, sregs->cr4);
+	state_set_efer(vcpu, sregs->efer);
+	vmx_invvpid_context(vcpu->vpid);
 	if (sregs->flags & KVM_SREGS2_FLAGS_PDPTRS_VALID)
 		for (int i = 0; i < 4; i++)
 			vmcs_write(GUEST_PDPTR0 + 2 * i, sregs->pdptrs[i]);

@@ -14,17 +14,17 @@ enum { DF_SEG_ES, DF_SEG_CS, DF_SEG_SS, DF_SEG_DS, DF_SEG_FS, DF_SEG_GS, DF_SEG_
 
 /* Bits of CR0 and CR4 that the CPU wants so in VMX operation, or we do. */
 void state_set_cr0(u64 value);
-void state_set_cr4(struct df_vcpu_arch *arch, u64 value);
+void state_set_cr4(struct df_vcpu *vcpu, u64 value);
 u64 state_cr0(void);
-u64 state_cr4(const struct df_vcpu_arch *arch);
+u64 state_cr4(const struct df_vcpu *vcpu);
 
 /** state_cr0_valid() - what MOV to CR0 does not fault on; likewise CR4 and EFER. */
 bool state_cr0_valid(u64 value);
-bool state_cr4_valid(const struct df_vcpu_arch *arch, u64 value);
+bool state_cr4_valid(const struct df_vcpu *vcpu, u64 value);
 bool state_efer_valid(u64 value);
 
 /* EFER with LMA as CR0 makes it, and the entry control that goes with it. */
-void state_set_efer(struct df_vcpu_arch *arch, u64 value);
+void state_set_efer(struct df_vcpu *vcpu, u64 value);
 
 /* A write to MSR_EFER, of user space and of the guest; may sleep. 0, -EINVAL or -EIO. */
 int state_write_efer(struct df_vcpu *vcpu, u64 value);
@@ -59,7 +59,7 @@ int state_mode(struct df_vcpu *vcpu, struct df_mode *mode);
 int state_load_pdptes(struct df_vcpu *vcpu);
 
 /** state_follow_cpuid() - the bits of CR4 that a vCPU's CPUID gives it; the VMCS current. */
-void state_follow_cpuid(struct df_vcpu_arch *arch);
+void state_follow_cpuid(struct df_vcpu *vcpu);
 
 /**
  * state_guest_in() - the CPU gets the guest's MSRs
@@ -67,14 +67,14 @@ void state_follow_cpuid(struct df_vcpu_arch *arch);
  * Context: Preemption off, interrupts on, the VMCS current. Until
  * state_guest_out() nothing but exits may happen on this CPU.
  */
-void state_guest_in(struct df_vcpu_arch *arch);
-void state_guest_out(struct df_vcpu_arch *arch);
+void state_guest_in(struct df_vcpu *vcpu);
+void state_guest_out(struct df_vcpu *vcpu);
 
 /** state_host_cr4() - an exit is to load the CR4 that the host has now; the VMCS current. */
-void state_host_cr4(struct df_vcpu_arch *arch);
+void state_host_cr4(struct df_vcpu *vcpu);
 
 /** state_host_on_cpu() - what of the host's state is this CPU's; preemption off. */
-void state_host_on_cpu(struct df_vcpu_arch *arch);
+void state_host_on_cpu(struct df_vcpu *vcpu);
 
 /* KVM_GET_REGS, KVM_GET_SREGS2 and their likes; the vCPU's lock held, may sleep. */
 int state_get_regs(struct df_vcpu *vcpu, void *arg);

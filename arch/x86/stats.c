@@ -31,7 +31,7 @@ void df_arch_stat_name(unsigned int n, char *name)
 
 u64 df_arch_vcpu_stat(const struct df_vcpu *vcpu, unsigned int n)
 {
-	const u64 *exits = vcpu->arch.exits;
+	const u64 *exits = vcpu->exits;
 	u64 sum = 0;
 
 	if (n)

@@ -14,19 +14,19 @@ void tsc_vcpu_init(struct df_vcpu *vcpu);
 bool tsc_can_scale(void);
 
 /** tsc_scale() - so many of the host's ticks in the guest's. */
-u64 tsc_scale(const struct df_vcpu_arch *arch, u64 host);
+u64 tsc_scale(const struct df_vcpu *vcpu, u64 host);
 
 /** tsc_of_host() - a guest's TSC when the host's is @host. */
-u64 tsc_of_host(const struct df_vcpu_arch *arch, u64 host);
+u64 tsc_of_host(const struct df_vcpu *vcpu, u64 host);
 
 /** tsc_is_common() - do all vCPUs of a VM have the same? */
 bool tsc_is_common(const struct df_vm *vm);
 
 /** tsc_read() - what RDTSC in the guest would give now. */
-u64 tsc_read(const struct df_vcpu_arch *arch);
+u64 tsc_read(const struct df_vcpu *vcpu);
 
 /** tsc_to_host() - how many of the host's cycles so many of the guest's take, at most 2^40. */
-u64 tsc_to_host(const struct df_vcpu_arch *arch, u64 cycles);
+u64 tsc_to_host(const struct df_vcpu *vcpu, u64 cycles);
 
 /**
  * tsc_write() - set the TSC

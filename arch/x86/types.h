@@ -9,7 +9,9 @@
 #include <linux/cpumask.h>
 #include <linux/kvm.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/rcuwait.h>
+#include <linux/signal_types.h>
 #include <linux/spinlock_types.h>
 #include <linux/types.h>
 #include <asm/apicdef.h>
@@ -185,10 +187,20 @@ struct df_lapic {
 	struct list_head waiting;
 };
 
-struct df_vcpu_arch {
+/* A vCPU. There is no part of it that is src/'s alone: one pointer leads to all of it. */
+struct df_vcpu {
 	u64 regs[DF_NR_GPRS];	/* RSP is a cache of the VMCS; first, for vmx_enter() */
 	u64 rip;		/* likewise */
 	u64 rflags;		/* likewise, without the TF of guest debug */
+
+	/* All that src/ knows of it. */
+	struct df_vm *vm;		/* whose lifetime it shares */
+	u32 id;				/* as user space numbers it */
+	struct mutex lock;		/* one thread at a time runs it or looks at it */
+	struct kvm_run *run;		/* shared with user space, which may write at any time */
+	sigset_t sigmask;		/* signals while it runs */
+	bool has_sigmask;		/* ... are these */
+
 	u32 dirty;
 	u64 cr2;
 	unsigned long requests;

@@ -38,24 +38,23 @@ void df_arch_vm_destroy(struct df_vm *vm)
 
 int df_arch_vcpu_init(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	int vpid;
 
 	vpid = ida_alloc_range(&vpids, 1, LAST_VPID, GFP_KERNEL_ACCOUNT);
 	if (vpid < 0)
 		return vpid;
-	arch->vpid = vpid;
-	arch->cpu = -1;
-	arch->xcr0 = XFEATURE_MASK_FP;
-	arch->pv_features = ~0U;
-	debug_reset(arch);
-	arch->apic_base = APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE |
+	vcpu->vpid = vpid;
+	vcpu->cpu = -1;
+	vcpu->xcr0 = XFEATURE_MASK_FP;
+	vcpu->pv_features = ~0U;
+	debug_reset(vcpu);
+	vcpu->apic_base = APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE |
 			  (vcpu->id == vcpu->vm->arch.boot_cpu ? MSR_IA32_APICBASE_BSP : 0);
-	msr_reset(arch);
-	arch->vmcs = vmx_region_alloc(numa_node_id(), init_host_caps());
-	arch->fpu = fpu_alloc();
-	if (!arch->vmcs || !arch->fpu || pml_vcpu_init(vcpu) ||
-	    (vcpu->vm->arch.irqchip && lapic_create(vcpu)) || run_vmcs_begin(arch)) {
+	msr_reset(vcpu);
+	vcpu->vmcs = vmx_region_alloc(numa_node_id(), init_host_caps());
+	vcpu->fpu = fpu_alloc();
+	if (!vcpu->vmcs || !vcpu->fpu || pml_vcpu_init(vcpu) ||
+	    (vcpu->vm->arch.irqchip && lapic_create(vcpu)) || run_vmcs_begin(vcpu)) {
 		df_arch_vcpu_destroy(vcpu);
 		return -ENOMEM;
 	}
@@ -68,11 +67,11 @@ int df_arch_vcpu_init(struct df_vcpu *vcpu)
 
 void df_arch_vcpu_destroy(struct df_vcpu *vcpu)
 {
-	vmx_unload(&vcpu->arch);
-	vmx_region_free(vcpu->arch.vmcs);
-	free_page((unsigned long)vcpu->arch.pml);
-	free_page((unsigned long)vcpu->arch.lapic.page);
-	kfree(vcpu->arch.fpu);
-	kfree(vcpu->arch.cpuid);
-	ida_free(&vpids, vcpu->arch.vpid);
+	vmx_unload(vcpu);
+	vmx_region_free(vcpu->vmcs);
+	free_page((unsigned long)vcpu->pml);
+	free_page((unsigned long)vcpu->lapic.page);
+	kfree(vcpu->fpu);
+	kfree(vcpu->cpuid);
+	ida_free(&vpids, vcpu->vpid);
 }

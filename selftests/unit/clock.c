@@ -58,14 +58,14 @@ void run_request_all(struct df_vm *vm, int request)
 #include "arch/x86/clock.c"
 
 /* Twice the host's rate where it is scaled. */
-u64 tsc_scale(const struct df_vcpu_arch *arch, u64 host)
+u64 tsc_scale(const struct df_vcpu *vcpu, u64 host)
 {
-	return arch->tsc_ratio ? 2 * host : host;
+	return vcpu->tsc_ratio ? 2 * host : host;
 }
 
-u64 tsc_of_host(const struct df_vcpu_arch *arch, u64 host)
+u64 tsc_of_host(const struct df_vcpu *vcpu, u64 host)
 {
-	return tsc_scale(arch, host) + arch->tsc_offset;
+	return tsc_scale(vcpu, host) + vcpu->tsc_offset;
 }
 
 bool tsc_is_common(const struct df_vm *vm)
@@ -148,7 +148,7 @@ TEST(rates_are_as_kvms)
 TEST_F(clock, what_a_guest_reads_has_an_even_version)
 {
 	clock_set_system_time(&self->vcpu, KVM_MSR_ENABLED);
-	EXPECT_EQ(BIT(DF_REQ_CLOCK), self->vcpu.arch.requests);
+	EXPECT_EQ(BIT(DF_REQ_CLOCK), self->vcpu.requests);
 	for (u32 version = 0; version < 10; version += 2) {
 		nr_writes = 0;
 		clock_update(&self->vcpu);
@@ -168,14 +168,14 @@ TEST_F(clock, a_line_is_the_same_wherever_a_vcpus_tsc_is)
 	clock_set_system_time(&self->vcpu, KVM_MSR_ENABLED);
 	for (u64 ratio = 0; ratio < 2; ratio++) {
 		for (u64 offset = 0; offset < 3; offset++) {
-			struct df_vcpu_arch *arch = &self->vcpu.arch;
+			struct df_vcpu *vcpu = &self->vcpu;
 
-			arch->tsc_ratio = ratio;
-			arch->tsc_offset = -offset << 40;
-			clock_update(&self->vcpu);
+			vcpu->tsc_ratio = ratio;
+			vcpu->tsc_offset = -offset << 40;
+			clock_update(vcpu);
 			unit_tsc += 2000 * tsc_khz;
 			EXPECT_EQ(read_clock(&self->vm, unit_tsc),
-				  __pvclock_read_cycles(self->time, tsc_of_host(arch, unit_tsc)));
+				  __pvclock_read_cycles(self->time, tsc_of_host(vcpu, unit_tsc)));
 		}
 	}
 	EXPECT_EQ(12 * NSEC_PER_SEC, read_clock(&self->vm, unit_tsc));
@@ -209,7 +209,7 @@ TEST_F(clock, that_it_stood_still_is_not_lost)
 	memory[offsetof(struct pvclock_vcpu_time_info, flags)] = 0;
 	clock_update(&self->vcpu);
 	EXPECT_EQ(0, self->time->flags & PVCLOCK_GUEST_STOPPED);
-	clock_reset(&self->vcpu.arch);
+	clock_reset(&self->vcpu);
 	EXPECT_EQ(-EINVAL, clock_stopped(&self->vcpu));
 }
 

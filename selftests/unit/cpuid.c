@@ -40,14 +40,14 @@ bool clock_is_offered(void)
 	return tells_time_by_tsc;
 }
 
-void state_follow_cpuid(struct df_vcpu_arch *arch)
+void state_follow_cpuid(struct df_vcpu *vcpu)
 {
-	(void)arch;
+	(void)vcpu;
 }
 
-void vmcs_follow_cpuid(const struct df_vcpu_arch *arch)
+void vmcs_follow_cpuid(const struct df_vcpu *vcpu)
 {
-	(void)arch;
+	(void)vcpu;
 }
 
 static struct df_vm unit_vm;
@@ -458,34 +458,34 @@ TEST_F(cpuid, features_are_enforced_when_asked_for)
 		{ .function = 0x40000100, .ebx = 0x4b4d564b, .ecx = 0x564b4d56, .edx = 0x4d },
 		{ .function = 0x40000101, .eax = BIT(KVM_FEATURE_CLOCKSOURCE2) },
 	};
-	struct df_vcpu vcpu = { .vm = &unit_vm, .arch = { .pv_features = ~0U } };
-	struct df_vcpu_arch *arch = &vcpu.arch;
+	struct df_vcpu it = { .vm = &unit_vm, .pv_features = ~0U };
+	struct df_vcpu *vcpu = &it;
 
 	self->answer->nent = ARRAY_SIZE(rows);
 	memcpy(self->answer->entries, rows, sizeof(rows));
-	ASSERT_EQ(0, cpuid_set(arch, self->answer));
-	EXPECT_TRUE(cpuid_pv_has(arch, KVM_FEATURE_CLOCKSOURCE));
-	cpuid_pv_enforce(arch, true);
-	EXPECT_FALSE(cpuid_pv_has(arch, KVM_FEATURE_CLOCKSOURCE));
-	EXPECT_FALSE(cpuid_pv_has(arch, KVM_FEATURE_ASYNC_PF));
-	EXPECT_TRUE(cpuid_pv_has(arch, KVM_FEATURE_CLOCKSOURCE2));
+	ASSERT_EQ(0, cpuid_set(vcpu, self->answer));
+	EXPECT_TRUE(cpuid_pv_has(vcpu, KVM_FEATURE_CLOCKSOURCE));
+	cpuid_pv_enforce(vcpu, true);
+	EXPECT_FALSE(cpuid_pv_has(vcpu, KVM_FEATURE_CLOCKSOURCE));
+	EXPECT_FALSE(cpuid_pv_has(vcpu, KVM_FEATURE_ASYNC_PF));
+	EXPECT_TRUE(cpuid_pv_has(vcpu, KVM_FEATURE_CLOCKSOURCE2));
 
 	self->answer->entries[3].eax = BIT(KVM_FEATURE_CLOCKSOURCE);
-	ASSERT_EQ(0, cpuid_set(arch, self->answer));
-	EXPECT_TRUE(cpuid_pv_has(arch, KVM_FEATURE_CLOCKSOURCE));
+	ASSERT_EQ(0, cpuid_set(vcpu, self->answer));
+	EXPECT_TRUE(cpuid_pv_has(vcpu, KVM_FEATURE_CLOCKSOURCE));
 	self->answer->nent = 2;
-	ASSERT_EQ(0, cpuid_set(arch, self->answer));
-	EXPECT_EQ(0, arch->pv_features);
-	cpuid_pv_enforce(arch, false);
-	EXPECT_EQ(~0U, arch->pv_features);
-	kfree(arch->cpuid);
+	ASSERT_EQ(0, cpuid_set(vcpu, self->answer));
+	EXPECT_EQ(0, vcpu->pv_features);
+	cpuid_pv_enforce(vcpu, false);
+	EXPECT_EQ(~0U, vcpu->pv_features);
+	kfree(vcpu->cpuid);
 }
 
 /* ---- a vCPU's ---------------------------------------------------------------------- */
 
 static bool has_pv(const struct df_vcpu *vcpu, unsigned int feature)
 {
-	return cpuid_has(&vcpu->arch, KVM_CPUID_FEATURES, 0, CPUID_EAX, feature);
+	return cpuid_has(vcpu, KVM_CPUID_FEATURES, 0, CPUID_EAX, feature);
 }
 
 /* Nobody could end its HLT. */
@@ -494,57 +494,58 @@ TEST_F(cpuid, a_guest_that_halts_by_itself_is_not_kicked)
 	struct df_vm vm = { .arch.disabled_exits = KVM_X86_DISABLE_EXITS_HLT };
 	struct df_vcpu vcpu = { .vm = &vm };
 
-	ASSERT_EQ(0, cpuid_set(&vcpu.arch, self->answer));
+	ASSERT_EQ(0, cpuid_set(&vcpu, self->answer));
 	EXPECT_FALSE(has_pv(&vcpu, KVM_FEATURE_PV_UNHALT));
 	EXPECT_TRUE(has_pv(&vcpu, KVM_FEATURE_PV_SEND_IPI));
 	vm.arch.disabled_exits = KVM_X86_DISABLE_EXITS_PAUSE;
-	ASSERT_EQ(0, cpuid_set(&vcpu.arch, self->answer));
+	ASSERT_EQ(0, cpuid_set(&vcpu, self->answer));
 	EXPECT_TRUE(has_pv(&vcpu, KVM_FEATURE_PV_UNHALT));
-	kfree(vcpu.arch.cpuid);
+	kfree(vcpu.cpuid);
 }
 
 TEST_F(cpuid, a_vcpu_has_what_it_was_given)
 {
-	struct df_vcpu vcpu = {
+	struct df_vcpu it = {
 		.vm = &unit_vm,
-		.arch = { .apic_base = MSR_IA32_APICBASE_ENABLE, .xcr0 = XFEATURES },
+		.apic_base = MSR_IA32_APICBASE_ENABLE,
+		.xcr0 = XFEATURES,
 	};
-	struct df_vcpu_arch *arch = &vcpu.arch;
+	struct df_vcpu *vcpu = &it;
 	struct kvm_cpuid2 *got = calloc(1, sizeof(*got) + 256 * sizeof(got->entries[0]));
 
 	ASSERT_NE(NULL, got);
 	unit_fields[GUEST_CR4] = X86_CR4_OSXSAVE;
 	self->answer->entries[1].ecx |= OSXSAVE;
-	EXPECT_FALSE(cpuid_has(arch, 1, 0, CPUID_EDX, 0));
-	ASSERT_EQ(0, cpuid_set(arch, self->answer));
-	EXPECT_TRUE(cpuid_has(arch, 1, 0, CPUID_EDX, 0));
-	EXPECT_FALSE(cpuid_has(arch, 1, 0, CPUID_ECX, 5));
-	EXPECT_TRUE(cpuid_has(arch, 0xd, 1, CPUID_EAX, 3));
-	EXPECT_FALSE(cpuid_has(arch, 7, 1, CPUID_EBX, 0));
-	EXPECT_EQ(XFEATURES, cpuid_xfeatures(arch));
+	EXPECT_FALSE(cpuid_has(vcpu, 1, 0, CPUID_EDX, 0));
+	ASSERT_EQ(0, cpuid_set(vcpu, self->answer));
+	EXPECT_TRUE(cpuid_has(vcpu, 1, 0, CPUID_EDX, 0));
+	EXPECT_FALSE(cpuid_has(vcpu, 1, 0, CPUID_ECX, 5));
+	EXPECT_TRUE(cpuid_has(vcpu, 0xd, 1, CPUID_EAX, 3));
+	EXPECT_FALSE(cpuid_has(vcpu, 7, 1, CPUID_EBX, 0));
+	EXPECT_EQ(XFEATURES, cpuid_xfeatures(vcpu));
 
-	EXPECT_EQ(-E2BIG, cpuid_get(arch, got));
+	EXPECT_EQ(-E2BIG, cpuid_get(vcpu, got));
 	EXPECT_EQ(0, got->nent);
 	got->nent = 256;
-	ASSERT_EQ(0, cpuid_get(arch, got));
+	ASSERT_EQ(0, cpuid_get(vcpu, got));
 	EXPECT_EQ(self->answer->nent, got->nent);
 	EXPECT_EQ(0,
 		  memcmp(got->entries, self->answer->entries, got->nent * sizeof(got->entries[0])));
 
 	/* Once it has run, only the same. */
-	arch->has_run = true;
-	EXPECT_EQ(0, cpuid_set(arch, self->answer));
+	vcpu->has_run = true;
+	EXPECT_EQ(0, cpuid_set(vcpu, self->answer));
 	/* What is the registers' is not its own. */
-	arch->xcr0 = 1;
+	vcpu->xcr0 = 1;
 	unit_fields[GUEST_CR4] = 0;
-	ASSERT_EQ(0, cpuid_get(arch, got));
+	ASSERT_EQ(0, cpuid_get(vcpu, got));
 	EXPECT_FALSE(got->entries[1].ecx & OSXSAVE);
-	EXPECT_EQ(0, cpuid_set(arch, got));
-	EXPECT_EQ(0, cpuid_set(arch, self->answer));
+	EXPECT_EQ(0, cpuid_set(vcpu, got));
+	EXPECT_EQ(0, cpuid_set(vcpu, self->answer));
 	self->answer->entries[1].edx ^= 1;
-	EXPECT_EQ(-EINVAL, cpuid_set(arch, self->answer));
-	EXPECT_TRUE(cpuid_has(arch, 1, 0, CPUID_EDX, 0));
-	kfree(arch->cpuid);
+	EXPECT_EQ(-EINVAL, cpuid_set(vcpu, self->answer));
+	EXPECT_TRUE(cpuid_has(vcpu, 1, 0, CPUID_EDX, 0));
+	kfree(vcpu->cpuid);
 	free(got);
 }
 
@@ -562,18 +563,18 @@ TEST_F(cpuid, caches_are_those_that_there_are)
 TEST_F(cpuid, the_apic_is_there_when_it_is_on)
 {
 	struct df_vcpu vcpu = { .vm = &unit_vm };
-	u64 *regs = vcpu.arch.regs;
+	u64 *regs = vcpu.regs;
 
-	ASSERT_EQ(0, cpuid_set(&vcpu.arch, self->answer));
+	ASSERT_EQ(0, cpuid_set(&vcpu, self->answer));
 	regs[DF_RAX] = 1;
 	cpuid_handle(&vcpu);
 	EXPECT_EQ(0, regs[DF_RDX] & BIT(9));
 	EXPECT_NE(0, regs[DF_RDX] & BIT(8));
-	vcpu.arch.apic_base = 0xfee00800;
+	vcpu.apic_base = 0xfee00800;
 	regs[DF_RAX] = 1;
 	cpuid_handle(&vcpu);
 	EXPECT_NE(0, regs[DF_RDX] & BIT(9));
-	kfree(vcpu.arch.cpuid);
+	kfree(vcpu.cpuid);
 }
 
 /* A guest walks the levels of its topology by it. */
@@ -585,11 +586,11 @@ TEST_F(cpuid, every_level_of_topology_has_its_number_and_the_apics)
 		{ .function = 0x1f, .index = 0, .flags = 1, .edx = 7 },
 	};
 	struct df_vcpu vcpu = { .vm = &unit_vm };
-	u64 *regs = vcpu.arch.regs;
+	u64 *regs = vcpu.regs;
 
 	self->answer->nent = ARRAY_SIZE(rows);
 	memcpy(self->answer->entries, rows, sizeof(rows));
-	ASSERT_EQ(0, cpuid_set(&vcpu.arch, self->answer));
+	ASSERT_EQ(0, cpuid_set(&vcpu, self->answer));
 	regs[DF_RAX] = 0xb;
 	regs[DF_RCX] = 0x102;
 	cpuid_handle(&vcpu);
@@ -601,7 +602,7 @@ TEST_F(cpuid, every_level_of_topology_has_its_number_and_the_apics)
 	regs[DF_RCX] = 2;
 	cpuid_handle(&vcpu);
 	EXPECT_EQ(0, regs[DF_RCX] | regs[DF_RDX]);
-	kfree(vcpu.arch.cpuid);
+	kfree(vcpu.cpuid);
 }
 
 TEST_F(cpuid, of_leaves_that_are_given_twice_the_first_counts)
@@ -609,8 +610,8 @@ TEST_F(cpuid, of_leaves_that_are_given_twice_the_first_counts)
 	static const struct {
 		u32 leaf, subleaf, eax;
 	} rows[] = { { 9, 0, 1 }, { 4, 1, 2 }, { 9, 0, 3 }, { 4, 0, 4 }, { 4, 1, 5 } };
-	struct df_vcpu vcpu = { .vm = &unit_vm };
-	struct df_vcpu_arch *arch = &vcpu.arch;
+	struct df_vcpu it = { .vm = &unit_vm };
+	struct df_vcpu *vcpu = &it;
 
 	self->answer->nent = ARRAY_SIZE(rows);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -621,14 +622,14 @@ TEST_F(cpuid, of_leaves_that_are_given_twice_the_first_counts)
 			.eax = rows[i].eax,
 		};
 	}
-	ASSERT_EQ(0, cpuid_set(arch, self->answer));
-	EXPECT_EQ(1, cpuid_find(arch, 9, 0)->eax);
-	EXPECT_EQ(1, cpuid_find(arch, 9, 7)->eax);
-	EXPECT_EQ(4, cpuid_find(arch, 4, 0)->eax);
-	EXPECT_EQ(2, cpuid_find(arch, 4, 1)->eax);
-	EXPECT_EQ(NULL, cpuid_find(arch, 4, 2));
-	EXPECT_EQ(NULL, cpuid_find(arch, 5, 0));
-	kfree(arch->cpuid);
+	ASSERT_EQ(0, cpuid_set(vcpu, self->answer));
+	EXPECT_EQ(1, cpuid_find(vcpu, 9, 0)->eax);
+	EXPECT_EQ(1, cpuid_find(vcpu, 9, 7)->eax);
+	EXPECT_EQ(4, cpuid_find(vcpu, 4, 0)->eax);
+	EXPECT_EQ(2, cpuid_find(vcpu, 4, 1)->eax);
+	EXPECT_EQ(NULL, cpuid_find(vcpu, 4, 2));
+	EXPECT_EQ(NULL, cpuid_find(vcpu, 5, 0));
+	kfree(vcpu->cpuid);
 }
 
 TEST_HARNESS_MAIN

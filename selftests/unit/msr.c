@@ -22,7 +22,7 @@ static u64 unit_deadline;
 
 static inline int lapic_set_base(struct df_vcpu *vcpu, u64 value, bool host)
 {
-	vcpu->arch.apic_base = value;
+	vcpu->apic_base = value;
 	return 0;
 }
 
@@ -41,12 +41,12 @@ static inline int lapic_icr_inner(struct df_vcpu *vcpu, u64 value)
 	return DF_TO_HOST;
 }
 
-static inline u64 timer_get_deadline(const struct df_vcpu_arch *arch)
+static inline u64 timer_get_deadline(const struct df_vcpu *vcpu)
 {
 	return unit_deadline;
 }
 
-static inline void timer_set_deadline(struct df_vcpu_arch *arch, u64 value)
+static inline void timer_set_deadline(struct df_vcpu *vcpu, u64 value)
 {
 	unit_deadline = value;
 }
@@ -55,12 +55,12 @@ static inline void timer_set_deadline(struct df_vcpu_arch *arch, u64 value)
 #define DF_MCE_H
 #define MCG_CTL_P BIT_ULL(8)
 
-static inline void mce_reset(struct df_vcpu_arch *arch)
+static inline void mce_reset(struct df_vcpu *vcpu)
 {
-	arch->stored_msrs[DF_STORED_MCG_CAP] = MCG_CTL_P;
+	vcpu->stored_msrs[DF_STORED_MCG_CAP] = MCG_CTL_P;
 }
 
-static inline u64 *mce_bank_msr(struct df_vcpu_arch *arch, u32 index)
+static inline u64 *mce_bank_msr(struct df_vcpu *vcpu, u32 index)
 {
 	return NULL;
 }
@@ -78,10 +78,10 @@ static inline bool mce_may_write(u32 index, u64 value, bool host)
 /* Which of the features that MSRs hang on a guest has. */
 static bool has_features;
 
-bool cpuid_has(const struct df_vcpu_arch *arch, u32 leaf, u32 subleaf, enum cpuid_regs_idx reg,
+bool cpuid_has(const struct df_vcpu *vcpu, u32 leaf, u32 subleaf, enum cpuid_regs_idx reg,
 	       unsigned int bit)
 {
-	(void)arch, (void)leaf, (void)subleaf, (void)reg, (void)bit;
+	(void)vcpu, (void)leaf, (void)subleaf, (void)reg, (void)bit;
 	return has_features;
 }
 
@@ -110,22 +110,22 @@ bool msr_filter_allows(const struct df_vm *vm, u32 index, bool write)
 	return true;
 }
 
-u64 tsc_read(const struct df_vcpu_arch *arch)
+u64 tsc_read(const struct df_vcpu *vcpu)
 {
-	return arch->tsc_offset;
+	return vcpu->tsc_offset;
 }
 
 int tsc_write(struct df_vcpu *vcpu, u64 value, bool host)
 {
 	(void)host;
-	vcpu->arch.tsc_offset = value;
+	vcpu->tsc_offset = value;
 	return 0;
 }
 
 int tsc_write_adjust(struct df_vcpu *vcpu, u64 value, bool host)
 {
 	(void)host;
-	vcpu->arch.tsc_adjust = value;
+	vcpu->tsc_adjust = value;
 	return 0;
 }
 
@@ -136,7 +136,7 @@ void clock_set_wall_clock(struct df_vm *vm, u64 gpa)
 
 void clock_set_system_time(struct df_vcpu *vcpu, u64 value)
 {
-	vcpu->arch.system_time = value;
+	vcpu->system_time = value;
 }
 
 /* As at load. */
@@ -158,8 +158,8 @@ FIXTURE_SETUP(msr)
 	memset(self, 0, sizeof(*self));
 	self->vcpu.vm = &self->vm;
 	self->vcpu.run = &self->run;
-	self->vcpu.arch.pv_features = ~0U;
-	msr_reset(&self->vcpu.arch);
+	self->vcpu.pv_features = ~0U;
+	msr_reset(&self->vcpu);
 }
 
 FIXTURE_TEARDOWN(msr)
@@ -486,16 +486,16 @@ TEST_F(msr, what_hangs_on_a_feature_is_not_there_without_it)
 
 	for (size_t i = 0; i < ARRAY_SIZE(msrs); i++) {
 		has_features = false;
-		EXPECT_EQ(NULL, find_for_guest(&self->vcpu.arch, msrs[i]));
+		EXPECT_EQ(NULL, find_for_guest(&self->vcpu, msrs[i]));
 		has_features = true;
-		EXPECT_EQ(find(msrs[i]), find_for_guest(&self->vcpu.arch, msrs[i]));
+		EXPECT_EQ(find(msrs[i]), find_for_guest(&self->vcpu, msrs[i]));
 	}
 }
 
 /* The inner ring does what is a number, and leaves all else as it is. */
 TEST_F(msr, the_inner_ring_takes_numbers_only)
 {
-	u64 *regs = self->vcpu.arch.regs;
+	u64 *regs = self->vcpu.regs;
 
 	has_features = true;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -517,10 +517,10 @@ TEST_F(msr, the_inner_ring_takes_numbers_only)
 	EXPECT_EQ(DF_TO_MIDDLE, msr_handle_inner(&self->vcpu, true));
 	regs[DF_RAX] = 0xffffffff00000c06;
 	EXPECT_EQ(DF_RESUME, msr_handle_inner(&self->vcpu, true));
-	EXPECT_EQ(0xc06, self->vcpu.arch.stored_msrs[DF_STORED_MTRR_DEF_TYPE]);
+	EXPECT_EQ(0xc06, self->vcpu.stored_msrs[DF_STORED_MTRR_DEF_TYPE]);
 	regs[DF_RCX] = MSR_IA32_UCODE_REV;
 	EXPECT_EQ(DF_RESUME, msr_handle_inner(&self->vcpu, true));
-	EXPECT_EQ(FEATURE_UCODE, self->vcpu.arch.stored_msrs[DF_STORED_UCODE_REV]);
+	EXPECT_EQ(FEATURE_UCODE, self->vcpu.stored_msrs[DF_STORED_UCODE_REV]);
 }
 
 TEST_F(msr, kvms_are_there_with_their_features)
@@ -536,16 +536,16 @@ TEST_F(msr, kvms_are_there_with_their_features)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		self->vcpu.arch.pv_features = BIT(rows[i].feature);
-		EXPECT_NE(NULL, find_for_guest(&self->vcpu.arch, rows[i].index));
-		self->vcpu.arch.pv_features = ~BIT(rows[i].feature);
-		EXPECT_EQ(NULL, find_for_guest(&self->vcpu.arch, rows[i].index));
+		self->vcpu.pv_features = BIT(rows[i].feature);
+		EXPECT_NE(NULL, find_for_guest(&self->vcpu, rows[i].index));
+		self->vcpu.pv_features = ~BIT(rows[i].feature);
+		EXPECT_EQ(NULL, find_for_guest(&self->vcpu, rows[i].index));
 	}
 }
 
 TEST_F(msr, a_host_may_poll_or_not)
 {
-	EXPECT_EQ(1, self->vcpu.arch.stored_msrs[DF_STORED_POLL_CONTROL]);
+	EXPECT_EQ(1, self->vcpu.stored_msrs[DF_STORED_POLL_CONTROL]);
 	EXPECT_TRUE(takes(&self->vcpu, MSR_KVM_POLL_CONTROL, 0));
 	EXPECT_TRUE(takes(&self->vcpu, MSR_KVM_POLL_CONTROL, 1));
 	EXPECT_FALSE(takes(&self->vcpu, MSR_KVM_POLL_CONTROL, 2));
@@ -554,7 +554,7 @@ TEST_F(msr, a_host_may_poll_or_not)
 /* No MSR, or no value for it: a fault, or a question to user space that asked for it. */
 TEST_F(msr, what_cannot_be_faults_or_is_asked)
 {
-	u64 *regs = self->vcpu.arch.regs;
+	u64 *regs = self->vcpu.regs;
 	unsigned int faults = unit_faults;
 
 	regs[DF_RCX] = 0x12345;

@@ -29,13 +29,6 @@ struct df_vm {
 	struct df_vm_arch arch;
 };
 
-struct df_vcpu {
-	struct df_vm *vm;
-	u32 id;
-	struct kvm_run *run;
-	struct df_vcpu_arch arch;
-};
-
 /* What an exit may lead to, as run.h has it. */
 enum { DF_TO_MIDDLE = 2, DF_TO_HOST };
 int exit_to_user(struct df_vcpu *vcpu, u32 reason);
@@ -65,22 +58,22 @@ static inline void trace_df_msr(u32 vcpu, bool write, u32 index, u64 value, int 
 	(void)vcpu, (void)write, (void)index, (void)value, (void)err;
 }
 
-int events_gp(struct df_vcpu_arch *arch)
+int events_gp(struct df_vcpu *vcpu)
 {
-	(void)arch;
+	(void)vcpu;
 	unit_faults++;
 	return 1;
 }
 
-static inline void exit_skip(struct df_vcpu_arch *arch)
+static inline void exit_skip(struct df_vcpu *vcpu)
 {
-	(void)arch;
+	(void)vcpu;
 	unit_skips++;
 }
 
-static inline int run_vmcs_begin(struct df_vcpu_arch *arch)
+static inline int run_vmcs_begin(struct df_vcpu *vcpu)
 {
-	(void)arch;
+	(void)vcpu;
 	return 0;
 }
 

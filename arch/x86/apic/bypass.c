@@ -32,12 +32,12 @@ void bypass_init(void)
 static void wake_posted(void)
 {
 	struct bypass_cpu *here = this_cpu_ptr(&bypass_cpu);
-	struct df_vcpu_arch *arch;
+	struct df_vcpu *vcpu;
 
 	raw_spin_lock(&here->lock);
-	list_for_each_entry(arch, &here->waiting, lapic.waiting)
-		if (posted_pending(arch))
-			posted_wake(arch);
+	list_for_each_entry(vcpu, &here->waiting, lapic.waiting)
+		if (posted_pending(vcpu))
+			posted_wake(vcpu);
 	raw_spin_unlock(&here->lock);
 }
 
@@ -45,20 +45,20 @@ static void wake_posted(void)
 void bypass_cpu_offline(void)
 {
 	struct bypass_cpu *here = this_cpu_ptr(&bypass_cpu);
-	struct df_vcpu_arch *arch;
+	struct df_vcpu *vcpu;
 
 	raw_spin_lock_irq(&here->lock);
-	list_for_each_entry(arch, &here->waiting, lapic.waiting)
-		posted_wake(arch);
+	list_for_each_entry(vcpu, &here->waiting, lapic.waiting)
+		posted_wake(vcpu);
 	raw_spin_unlock_irq(&here->lock);
 }
 
-static void leave(struct df_vcpu_arch *arch)
+static void leave(struct df_vcpu *vcpu)
 {
-	struct bypass_cpu *there = arch->lapic.waits_on;
+	struct bypass_cpu *there = vcpu->lapic.waits_on;
 
 	raw_spin_lock_irq(&there->lock);
-	list_del(&arch->lapic.waiting);
+	list_del(&vcpu->lapic.waiting);
 	raw_spin_unlock_irq(&there->lock);
 }
 
@@ -67,36 +67,36 @@ static void leave(struct df_vcpu_arch *arch)
  * vCPU there. One whose handler has run between leave() and here has set ON
  * before, and that is still to be looked at.
  */
-void bypass_wait(struct df_vcpu_arch *arch)
+void bypass_wait(struct df_vcpu *vcpu)
 {
 	struct bypass_cpu *here;
 
 	guard(preempt)();
 	here = this_cpu_ptr(&bypass_cpu);
-	if (arch->lapic.waits_on == here)
+	if (vcpu->lapic.waits_on == here)
 		return;
-	if (arch->lapic.waits_on)
-		leave(arch);
-	arch->lapic.waits_on = here;
+	if (vcpu->lapic.waits_on)
+		leave(vcpu);
+	vcpu->lapic.waits_on = here;
 	raw_spin_lock_irq(&here->lock);
-	list_add(&arch->lapic.waiting, &here->waiting);
+	list_add(&vcpu->lapic.waiting, &here->waiting);
 	raw_spin_unlock_irq(&here->lock);
-	posted_notify_by(arch, POSTED_INTR_WAKEUP_VECTOR, smp_processor_id());
+	posted_notify_by(vcpu, POSTED_INTR_WAKEUP_VECTOR, smp_processor_id());
 }
 
 /*
  * Back to the CPU that the VMCS is on: the vCPU may go on there, and then nobody
  * writes NDST. If it goes on elsewhere, posted_on_cpu() does.
  */
-void bypass_wait_end(struct df_vcpu_arch *arch)
+void bypass_wait_end(struct df_vcpu *vcpu)
 {
-	int cpu = READ_ONCE(arch->cpu);
+	int cpu = READ_ONCE(vcpu->cpu);
 
-	if (likely(!arch->lapic.waits_on))
+	if (likely(!vcpu->lapic.waits_on))
 		return;
-	leave(arch);
-	arch->lapic.waits_on = NULL;
-	posted_notify_by(arch, POSTED_INTR_VECTOR, cpu >= 0 ? cpu : raw_smp_processor_id());
+	leave(vcpu);
+	vcpu->lapic.waits_on = NULL;
+	posted_notify_by(vcpu, POSTED_INTR_VECTOR, cpu >= 0 ? cpu : raw_smp_processor_id());
 }
 
 /* ---- devices ----------------------------------------------------------------------------- */
@@ -119,7 +119,7 @@ static int begin(struct df_vm *vm)
 		return err;
 	WRITE_ONCE(vm->arch.bypass, true);
 	for_each_df_vcpu(n, vcpu, vm)
-		posted_wake(&vcpu->arch);
+		posted_wake(vcpu);
 	return 0;
 }
 
@@ -139,6 +139,6 @@ int df_arch_irq_bypass(struct df_vm *vm, unsigned int host_irq, const struct msi
 	err = begin(vm);
 	if (err)
 		return err;
-	return df_host_post(host_irq, virt_to_phys(&target->arch.lapic.page->pi),
+	return df_host_post(host_irq, virt_to_phys(&target->lapic.page->pi),
 			    msi->data & APIC_VECTOR_MASK);
 }

@@ -46,9 +46,9 @@ void bypass_cpu_offline(void);
  *
  * Context: The vCPU's thread, and that it waits is written.
  */
-void bypass_wait(struct df_vcpu_arch *arch);
+void bypass_wait(struct df_vcpu *vcpu);
 
 /** bypass_wait_end() - undo bypass_wait(), if it was called. */
-void bypass_wait_end(struct df_vcpu_arch *arch);
+void bypass_wait_end(struct df_vcpu *vcpu);
 
 #endif

@@ -49,7 +49,7 @@ struct df_vcpu *delivery_find(const struct df_vm *vm, u32 apic_id)
 /* KVM's quirk, without which a message of 8 bits reaches everybody in no mode but one. */
 static bool is_broadcast(const struct df_vcpu *target, const struct irq *irq)
 {
-	if (!lapic_is_x2apic(&target->arch))
+	if (!lapic_is_x2apic(target))
 		return irq->dest == XAPIC_BROADCAST;
 	if (irq->message && irq->dest == XAPIC_BROADCAST)
 		return !(READ_ONCE(target->vm->arch.x2apic_api) &
@@ -60,9 +60,9 @@ static bool is_broadcast(const struct df_vcpu *target, const struct irq *irq)
 /* Without x2APIC a CPU has 8 bits; one whose number has more can be reached to be woken. */
 static u32 id_of(const struct df_vcpu *target)
 {
-	if (lapic_is_x2apic(&target->arch) || target->id > 0xff)
+	if (lapic_is_x2apic(target) || target->id > 0xff)
 		return target->id;
-	return lapic_get(&target->arch, APIC_ID) >> 24;
+	return lapic_get(target, APIC_ID) >> 24;
 }
 
 static bool has_bit(const struct delivery_set *set, u32 id)
@@ -72,14 +72,14 @@ static bool has_bit(const struct delivery_set *set, u32 id)
 	return id >= set->first && bit < 128 && set->mask[bit / 64] & BIT_ULL(bit % 64);
 }
 
-static bool is_in_set(const struct df_vcpu_arch *arch, u32 dest)
+static bool is_in_set(const struct df_vcpu *vcpu, u32 dest)
 {
-	u32 ldr = lapic_get(arch, APIC_LDR);
+	u32 ldr = lapic_get(vcpu, APIC_LDR);
 
-	if (lapic_is_x2apic(arch))
+	if (lapic_is_x2apic(vcpu))
 		return ldr >> 16 == dest >> 16 && ldr & dest & 0xffff;
 	ldr >>= 24;
-	if (lapic_get(arch, APIC_DFR) == APIC_DFR_FLAT)
+	if (lapic_get(vcpu, APIC_DFR) == APIC_DFR_FLAT)
 		return ldr & dest;
 	return ldr >> 4 == (dest & 0xff) >> 4 && ldr & dest & 0xf;
 }
@@ -87,9 +87,7 @@ static bool is_in_set(const struct df_vcpu_arch *arch, u32 dest)
 static bool is_target(const struct df_vcpu *target, const struct df_vcpu *sender,
 		      const struct irq *irq)
 {
-	const struct df_vcpu_arch *arch = &target->arch;
-
-	if (!lapic_is_here(arch) || !lapic_is_enabled(arch))
+	if (!lapic_is_here(target) || !lapic_is_enabled(target))
 		return false;
 	if (irq->set)
 		return has_bit(irq->set, id_of(target));
@@ -101,7 +99,7 @@ static bool is_target(const struct df_vcpu *target, const struct df_vcpu *sender
 	case APIC_DEST_ALLBUT:
 		return target != sender;
 	default:
-		return is_broadcast(target, irq) || (irq->logical ? is_in_set(arch, irq->dest) :
+		return is_broadcast(target, irq) || (irq->logical ? is_in_set(target, irq->dest) :
 								    irq->dest == id_of(target));
 	}
 }
@@ -110,17 +108,16 @@ static bool is_target(const struct df_vcpu *target, const struct df_vcpu *sender
 
 static bool accept_vector(struct df_vcpu *target, struct irq *irq, unsigned int n)
 {
-	struct df_vcpu_arch *arch = &target->arch;
-	unsigned long *tmr = lapic_word(arch, APIC_TMR, irq->vector);
+	unsigned long *tmr = lapic_word(target, APIC_TMR, irq->vector);
 
 	if (irq->vector < LAPIC_FIRST_VECTOR ||
-	    !(lapic_get(arch, APIC_SPIV) & APIC_SPIV_APIC_ENABLED))
+	    !(lapic_get(target, APIC_SPIV) & APIC_SPIV_APIC_ENABLED))
 		return false;
 	if (irq->level)
 		set_bit(irq->vector & 31, tmr);
 	else if (unlikely(test_bit(irq->vector & 31, tmr)))
 		clear_bit(irq->vector & 31, tmr);
-	if (posted_send(arch, irq->vector))
+	if (posted_send(target, irq->vector))
 		irq->wake |= BIT_ULL(n);
 	return true;
 }
@@ -133,17 +130,17 @@ static bool accept(struct df_vcpu *target, struct irq *irq, unsigned int n)
 	case APIC_DM_LOWEST:
 		return accept_vector(target, irq, n);
 	case APIC_DM_NMI:
-		posted_request(&target->arch, DF_REQ_NMI);
+		posted_request(target, DF_REQ_NMI);
 		return true;
 	case APIC_DM_INIT:
 		if (!irq->assert)
 			return false;
-		clear_bit(DF_REQ_SIPI, &target->arch.requests);
-		posted_request(&target->arch, DF_REQ_INIT);
+		clear_bit(DF_REQ_SIPI, &target->requests);
+		posted_request(target, DF_REQ_INIT);
 		return true;
 	case APIC_DM_STARTUP:
-		WRITE_ONCE(target->arch.sipi_vector, irq->vector);
-		posted_request(&target->arch, DF_REQ_SIPI);
+		WRITE_ONCE(target->sipi_vector, irq->vector);
+		posted_request(target, DF_REQ_SIPI);
 		return true;
 	default:	/* no SMM, no PIC of ours, and nothing to read remotely */
 		return false;
@@ -158,7 +155,7 @@ static int deliver_to_one(struct df_vm *vm, const struct df_vcpu *sender, struct
 
 	for_each_df_vcpu(n, target, vm)
 		if (is_target(target, sender, irq) &&
-		    lapic_get(&target->arch, APIC_SPIV) & APIC_SPIV_APIC_ENABLED)
+		    lapic_get(target, APIC_SPIV) & APIC_SPIV_APIC_ENABLED)
 			able |= BIT_ULL(n);
 	if (!able)
 		return 0;
@@ -191,7 +188,7 @@ static int deliver(struct df_vm *vm, const struct df_vcpu *sender, struct irq *i
 static void wake(struct df_vm *vm, u64 who)
 {
 	for (; who; who &= who - 1)
-		posted_wake(&df_vm_vcpu(vm, __ffs64(who))->arch);
+		posted_wake(df_vm_vcpu(vm, __ffs64(who)));
 }
 
 /* ---- from where it comes ------------------------------------------------------------------ */
@@ -218,14 +215,14 @@ void delivery_icr(struct df_vcpu *vcpu, u32 dest, u32 icr)
 		lapic_error(vcpu, APIC_ESR_SENDILL);
 	else
 		deliver(vcpu->vm, vcpu, &irq);
-	vcpu->arch.lapic.to_wake |= irq.wake;
+	vcpu->lapic.to_wake |= irq.wake;
 }
 
 void delivery_wake(struct df_vcpu *vcpu)
 {
-	u64 who = vcpu->arch.lapic.to_wake;
+	u64 who = vcpu->lapic.to_wake;
 
-	vcpu->arch.lapic.to_wake = 0;
+	vcpu->lapic.to_wake = 0;
 	wake(vcpu->vm, who);
 }
 
@@ -236,7 +233,7 @@ int delivery_to_set(struct df_vcpu *vcpu, const struct delivery_set *set, u32 ic
 
 	irq.set = set;
 	taken = deliver_by(vcpu->vm, vcpu, &irq, accept);
-	vcpu->arch.lapic.to_wake |= irq.wake;
+	vcpu->lapic.to_wake |= irq.wake;
 	return taken;
 }
 
@@ -300,7 +297,7 @@ struct df_vcpu *delivery_single(const struct df_vm *vm, const struct msi_msg *ms
 	for_each_df_vcpu(n, target, vm) {
 		if (!is_target(target, NULL, &irq))
 			continue;
-		if (single || !(lapic_get(&target->arch, APIC_SPIV) & APIC_SPIV_APIC_ENABLED))
+		if (single || !(lapic_get(target, APIC_SPIV) & APIC_SPIV_APIC_ENABLED))
 			return NULL;
 		single = target;
 	}
@@ -317,7 +314,7 @@ int delivery_icr_inner(struct df_vcpu *vcpu, u32 dest, u32 icr)
 	if (irq.mode != APIC_DM_FIXED || irq.vector < LAPIC_FIRST_VECTOR)
 		return DF_TO_MIDDLE;
 	deliver_by(vcpu->vm, vcpu, &irq, accept_vector);
-	vcpu->arch.lapic.to_wake |= irq.wake;
+	vcpu->lapic.to_wake |= irq.wake;
 	return irq.wake ? DF_TO_WAKE : DF_RESUME;
 }
 
@@ -330,7 +327,7 @@ int delivery_to_set_inner(struct df_vcpu *vcpu, const struct delivery_set *set, 
 		return -EAGAIN;
 	irq.set = set;
 	taken = deliver_by(vcpu->vm, vcpu, &irq, accept_vector);
-	vcpu->arch.lapic.to_wake |= irq.wake;
+	vcpu->lapic.to_wake |= irq.wake;
 	return taken;
 }
 
@@ -338,26 +335,25 @@ int delivery_to_set_inner(struct df_vcpu *vcpu, const struct delivery_set *set, 
 
 void delivery_find_ends(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	u64 *exits = arch->lapic.eoi_exits;
+	u64 *exits = vcpu->lapic.eoi_exits;
 
 	/* One that has come is ended, whatever is said of its vector now. */
-	posted_fold(arch);
-	for (int i = 0; i < ARRAY_SIZE(arch->lapic.eoi_exits); i++) {
+	posted_fold(vcpu);
+	for (int i = 0; i < ARRAY_SIZE(vcpu->lapic.eoi_exits); i++) {
 		unsigned int reg = i * 0x20;
 
-		exits[i] &= posted_pair(arch, APIC_IRR + reg) | posted_pair(arch, APIC_ISR + reg);
+		exits[i] &= posted_pair(vcpu, APIC_IRR + reg) | posted_pair(vcpu, APIC_ISR + reg);
 	}
 	df_irq_eoi_vectors(vcpu, (unsigned long *)exits);
-	arch->dirty |= DF_DIRTY_EOI;
+	vcpu->dirty |= DF_DIRTY_EOI;
 }
 
 void delivery_end(struct df_vcpu *vcpu, u8 vector)
 {
 	if (!df_irq_eoi(vcpu, vector))
 		return;
-	vcpu->arch.lapic.eoi_vector = vector;
-	set_bit(DF_REQ_EOI_TO_USER, &vcpu->arch.requests);
+	vcpu->lapic.eoi_vector = vector;
+	set_bit(DF_REQ_EOI_TO_USER, &vcpu->requests);
 }
 
 void df_arch_eoi_changed(struct df_vm *vm)
@@ -365,5 +361,5 @@ void df_arch_eoi_changed(struct df_vm *vm)
 	struct df_vcpu *vcpu;
 
 	for_each_df_vcpu(n, vcpu, vm)
-		posted_request(&vcpu->arch, DF_REQ_EOI);
+		posted_request(vcpu, DF_REQ_EOI);
 }

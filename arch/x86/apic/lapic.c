@@ -47,29 +47,26 @@ void lapic_bitmap_init(unsigned long *bitmap)
 
 static void set_id(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	if (!lapic_is_x2apic(arch)) {
-		lapic_put(arch, APIC_ID, vcpu->id << 24);
+	if (!lapic_is_x2apic(vcpu)) {
+		lapic_put(vcpu, APIC_ID, vcpu->id << 24);
 		return;
 	}
-	lapic_put(arch, APIC_ID, vcpu->id);
-	lapic_put(arch, APIC_LDR, vcpu->id >> 4 << 16 | BIT(vcpu->id & 15));
+	lapic_put(vcpu, APIC_ID, vcpu->id);
+	lapic_put(vcpu, APIC_LDR, vcpu->id >> 4 << 16 | BIT(vcpu->id & 15));
 }
 
 /* Who is reached by what has changed. */
 static void changed(struct df_vcpu *vcpu)
 {
-	set_bit(DF_REQ_EOI, &vcpu->arch.requests);
+	set_bit(DF_REQ_EOI, &vcpu->requests);
 }
 
 int lapic_set_base(struct df_vcpu *vcpu, u64 value, bool host)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	u64 old = arch->apic_base, mode = MSR_IA32_APICBASE_ENABLE | X2APIC_ENABLE;
+	u64 old = vcpu->apic_base, mode = MSR_IA32_APICBASE_ENABLE | X2APIC_ENABLE;
 	u64 reserved = ~GENMASK_ULL(boot_cpu_data.x86_phys_bits - 1, 0) | 0x2ff;
 
-	if (!cpuid_has(arch, 1, 0, CPUID_ECX, 21))
+	if (!cpuid_has(vcpu, 1, 0, CPUID_ECX, 21))
 		reserved |= X2APIC_ENABLE;
 	if (value & reserved || (value & mode) == X2APIC_ENABLE)
 		return -EINVAL;
@@ -79,47 +76,43 @@ int lapic_set_base(struct df_vcpu *vcpu, u64 value, bool host)
 	if (!host && !(old & MSR_IA32_APICBASE_ENABLE) && value & X2APIC_ENABLE)
 		return -EINVAL;
 
-	WRITE_ONCE(arch->apic_base, value);
-	if (!lapic_is_here(arch) || !((old ^ value) & ~(u64)MSR_IA32_APICBASE_BSP))
+	WRITE_ONCE(vcpu->apic_base, value);
+	if (!lapic_is_here(vcpu) || !((old ^ value) & ~(u64)MSR_IA32_APICBASE_BSP))
 		return 0;
 	if ((old ^ value) & mode && value & MSR_IA32_APICBASE_ENABLE)
 		set_id(vcpu);
 	if (!(value & MSR_IA32_APICBASE_ENABLE))
-		timer_reset(arch);
-	arch->dirty |= DF_DIRTY_APIC_MODE;
+		timer_reset(vcpu);
+	vcpu->dirty |= DF_DIRTY_APIC_MODE;
 	changed(vcpu);
 	return 0;
 }
 
 void lapic_reset(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	posted_clear(arch);
-	memset(arch->lapic.page->regs, 0, sizeof(arch->lapic.page->regs));
+	posted_clear(vcpu);
+	memset(vcpu->lapic.page->regs, 0, sizeof(vcpu->lapic.page->regs));
 	set_id(vcpu);
-	lapic_put(arch, APIC_LVR, VERSION);
-	lapic_put(arch, APIC_DFR, ~0);
-	lapic_put(arch, APIC_SPIV, 0xff);
+	lapic_put(vcpu, APIC_LVR, VERSION);
+	lapic_put(vcpu, APIC_DFR, ~0);
+	lapic_put(vcpu, APIC_SPIV, 0xff);
 	for (unsigned int reg = APIC_LVTT; reg <= APIC_LVTERR; reg += 0x10)
-		lapic_put(arch, reg, APIC_LVT_MASKED);
+		lapic_put(vcpu, reg, APIC_LVT_MASKED);
 	/* The firmware's virtual wire, which a boot processor finds. */
-	if (arch->apic_base & MSR_IA32_APICBASE_BSP)
-		lapic_put(arch, APIC_LVT0, APIC_MODE_EXTINT << 8);
-	arch->lapic.errors = 0;
-	timer_reset(arch);
-	arch->dirty |= DF_DIRTY_APIC | DF_DIRTY_APIC_MODE;
+	if (vcpu->apic_base & MSR_IA32_APICBASE_BSP)
+		lapic_put(vcpu, APIC_LVT0, APIC_MODE_EXTINT << 8);
+	vcpu->lapic.errors = 0;
+	timer_reset(vcpu);
+	vcpu->dirty |= DF_DIRTY_APIC | DF_DIRTY_APIC_MODE;
 	changed(vcpu);
 }
 
 int lapic_create(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	arch->lapic.page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!arch->lapic.page)
+	vcpu->lapic.page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!vcpu->lapic.page)
 		return -ENOMEM;
-	arch->lapic.page->pi.nv = POSTED_INTR_VECTOR;
+	vcpu->lapic.page->pi.nv = POSTED_INTR_VECTOR;
 	lapic_reset(vcpu);
 	return 0;
 }
@@ -128,9 +121,7 @@ int lapic_create(struct df_vcpu *vcpu)
 
 int lapic_read(struct df_vcpu *vcpu, unsigned int reg, u32 *value)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	if (!is_readable(reg, lapic_is_x2apic(arch)))
+	if (!is_readable(reg, lapic_is_x2apic(vcpu)))
 		return -EINVAL;
 	switch (reg) {
 	case APIC_TMCCT:
@@ -138,10 +129,10 @@ int lapic_read(struct df_vcpu *vcpu, unsigned int reg, u32 *value)
 		break;
 	case APIC_ARBPRI:
 	case APIC_PROCPRI:
-		*value = posted_priority(arch);
+		*value = posted_priority(vcpu);
 		break;
 	default:
-		*value = lapic_get(arch, reg);
+		*value = lapic_get(vcpu, reg);
 		break;
 	}
 	return 0;
@@ -150,32 +141,30 @@ int lapic_read(struct df_vcpu *vcpu, unsigned int reg, u32 *value)
 /* As after an interrupt's end in hardware; which one it was is told to whoever asked. */
 static void end_interrupt(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	int vector = posted_highest(arch, APIC_ISR);
+	int vector = posted_highest(vcpu, APIC_ISR);
 
 	if (vector < 0)
 		return;
-	__clear_bit(vector & 31, lapic_word(arch, APIC_ISR, vector));
-	arch->dirty |= DF_DIRTY_APIC;
-	if (test_bit(vector, (unsigned long *)arch->lapic.eoi_exits))
+	__clear_bit(vector & 31, lapic_word(vcpu, APIC_ISR, vector));
+	vcpu->dirty |= DF_DIRTY_APIC;
+	if (test_bit(vector, (unsigned long *)vcpu->lapic.eoi_exits))
 		delivery_end(vcpu, vector);
 }
 
 void lapic_error(struct df_vcpu *vcpu, u32 bit)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	u32 lvt = lapic_get(arch, APIC_LVTERR);
+	u32 lvt = lapic_get(vcpu, APIC_LVTERR);
 	u8 vector = lvt & APIC_VECTOR_MASK;
 
-	arch->lapic.errors |= bit;
+	vcpu->lapic.errors |= bit;
 	if (!(lvt & APIC_LVT_MASKED) && vector >= LAPIC_FIRST_VECTOR)
-		posted_self(arch, vector);
+		posted_self(vcpu, vector);
 }
 
-static u32 lvt_mask(const struct df_vcpu_arch *arch, unsigned int reg)
+static u32 lvt_mask(const struct df_vcpu *vcpu, unsigned int reg)
 {
 	switch (reg) {
-	case APIC_LVTT:		return LVT_MASK | timer_modes(arch);
+	case APIC_LVTT:		return LVT_MASK | timer_modes(vcpu);
 	case APIC_LVT0:
 	case APIC_LVT1:		return LINT_MASK;
 	case APIC_LVTERR:	return LVT_MASK;
@@ -183,34 +172,32 @@ static u32 lvt_mask(const struct df_vcpu_arch *arch, unsigned int reg)
 	}
 }
 
-static void write_lvt(struct df_vcpu_arch *arch, unsigned int reg, u32 value)
+static void write_lvt(struct df_vcpu *vcpu, unsigned int reg, u32 value)
 {
-	value &= lvt_mask(arch, reg);
-	if (!(lapic_get(arch, APIC_SPIV) & APIC_SPIV_APIC_ENABLED))
+	value &= lvt_mask(vcpu, reg);
+	if (!(lapic_get(vcpu, APIC_SPIV) & APIC_SPIV_APIC_ENABLED))
 		value |= APIC_LVT_MASKED;
-	lapic_put(arch, reg, value);
+	lapic_put(vcpu, reg, value);
 	if (reg == APIC_LVTT)
-		timer_mode_written(arch);
+		timer_mode_written(vcpu);
 }
 
 /* Software-disabled: nothing but NMI, INIT and SIPI comes in, and all LVTs are masked. */
-static void write_spiv(struct df_vcpu_arch *arch, u32 value)
+static void write_spiv(struct df_vcpu *vcpu, u32 value)
 {
-	lapic_put(arch, APIC_SPIV, value & (APIC_VECTOR_MASK | APIC_SPIV_APIC_ENABLED |
+	lapic_put(vcpu, APIC_SPIV, value & (APIC_VECTOR_MASK | APIC_SPIV_APIC_ENABLED |
 					    APIC_SPIV_FOCUS_DISABLED));
 	if (value & APIC_SPIV_APIC_ENABLED)
 		return;
 	for (unsigned int reg = APIC_LVTT; reg <= APIC_LVTERR; reg += 0x10)
-		lapic_put(arch, reg, lapic_get(arch, reg) | APIC_LVT_MASKED);
+		lapic_put(vcpu, reg, lapic_get(vcpu, reg) | APIC_LVT_MASKED);
 }
 
 static int write_icr(struct df_vcpu *vcpu, u32 high, u32 low)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
 	low &= ~(u32)APIC_ICR_BUSY;
-	lapic_put(arch, APIC_ICR, low);
-	if (!lapic_is_x2apic(arch))
+	lapic_put(vcpu, APIC_ICR, low);
+	if (!lapic_is_x2apic(vcpu))
 		high >>= 24;
 	delivery_icr(vcpu, high, low);
 	delivery_wake(vcpu);
@@ -239,8 +226,7 @@ static int check_x2apic(unsigned int reg, u32 value)
 /* Read-only registers take no harm from an xAPIC write, and are #GP as MSRs. */
 int lapic_write(struct df_vcpu *vcpu, unsigned int reg, u32 value)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	bool x2apic = lapic_is_x2apic(arch);
+	bool x2apic = lapic_is_x2apic(vcpu);
 
 	if (x2apic && check_x2apic(reg, value))
 		return -EINVAL;
@@ -249,31 +235,31 @@ int lapic_write(struct df_vcpu *vcpu, unsigned int reg, u32 value)
 		set_id(vcpu);	/* the CPU has put the guest's idea of it there */
 		break;
 	case APIC_TASKPRI:
-		lapic_put(arch, APIC_TASKPRI, value & 0xff);
-		arch->dirty |= DF_DIRTY_APIC;
+		lapic_put(vcpu, APIC_TASKPRI, value & 0xff);
+		vcpu->dirty |= DF_DIRTY_APIC;
 		break;
 	case APIC_EOI:
 		end_interrupt(vcpu);
 		break;
 	case APIC_LDR:
-		lapic_put(arch, APIC_LDR, value & APIC_LDR_MASK);
+		lapic_put(vcpu, APIC_LDR, value & APIC_LDR_MASK);
 		changed(vcpu);
 		break;
 	case APIC_DFR:
-		lapic_put(arch, APIC_DFR, value | 0x0fffffff);
+		lapic_put(vcpu, APIC_DFR, value | 0x0fffffff);
 		changed(vcpu);
 		break;
 	case APIC_SPIV:
-		write_spiv(arch, value);
+		write_spiv(vcpu, value);
 		break;
 	case APIC_ESR:
-		lapic_put(arch, APIC_ESR, arch->lapic.errors);
-		arch->lapic.errors = 0;
+		lapic_put(vcpu, APIC_ESR, vcpu->lapic.errors);
+		vcpu->lapic.errors = 0;
 		break;
 	case APIC_ICR:
-		return write_icr(vcpu, lapic_get(arch, APIC_ICR2), value);
+		return write_icr(vcpu, lapic_get(vcpu, APIC_ICR2), value);
 	case APIC_ICR2:
-		lapic_put(arch, APIC_ICR2, value & 0xff000000);
+		lapic_put(vcpu, APIC_ICR2, value & 0xff000000);
 		break;
 	case APIC_SELF_IPI:
 		if (!x2apic)
@@ -289,7 +275,7 @@ int lapic_write(struct df_vcpu *vcpu, unsigned int reg, u32 value)
 	default:
 		if (!is_lvt(reg))
 			return -EINVAL;
-		write_lvt(arch, reg, value);
+		write_lvt(vcpu, reg, value);
 	}
 	return 0;
 }
@@ -299,12 +285,11 @@ int lapic_read_msr(struct df_vcpu *vcpu, u32 index, u64 *value)
 	unsigned int reg = (index - APIC_BASE_MSR) << 4;
 	u32 low;
 
-	if (!lapic_is_here(&vcpu->arch) || !lapic_is_x2apic(&vcpu->arch) ||
-	    lapic_read(vcpu, reg, &low))
+	if (!lapic_is_here(vcpu) || !lapic_is_x2apic(vcpu) || lapic_read(vcpu, reg, &low))
 		return -EINVAL;
 	*value = low;
 	if (reg == APIC_ICR)
-		*value |= (u64)lapic_get(&vcpu->arch, APIC_ICR + 4) << 32;
+		*value |= (u64)lapic_get(vcpu, APIC_ICR + 4) << 32;
 	return 0;
 }
 
@@ -312,44 +297,40 @@ int lapic_read_msr(struct df_vcpu *vcpu, u32 index, u64 *value)
 
 int lapic_write_msr(struct df_vcpu *vcpu, u32 index, u64 value)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	if (!lapic_is_here(arch) || !lapic_is_x2apic(arch))
+	if (!lapic_is_here(vcpu) || !lapic_is_x2apic(vcpu))
 		return -EINVAL;
 	if (index != LAPIC_MSR(APIC_ICR))
 		return value >> 32 ? -EINVAL :
 				     lapic_write(vcpu, (index - APIC_BASE_MSR) << 4, value);
 	if (value & ICR_RESERVED)
 		return -EINVAL;
-	lapic_put(arch, APIC_ICR + 4, value >> 32);
+	lapic_put(vcpu, APIC_ICR + 4, value >> 32);
 	return write_icr(vcpu, value >> 32, value);
 }
 
 int lapic_icr_inner(struct df_vcpu *vcpu, u64 value)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	int ret;
 
-	if (!lapic_is_here(arch) || !lapic_is_x2apic(arch) || value & ICR_RESERVED)
+	if (!lapic_is_here(vcpu) || !lapic_is_x2apic(vcpu) || value & ICR_RESERVED)
 		return DF_TO_MIDDLE;
 	ret = delivery_icr_inner(vcpu, value >> 32, value);
 	if (ret == DF_TO_MIDDLE)
 		return ret;
-	lapic_put(arch, APIC_ICR, (u32)value & ~(u32)APIC_ICR_BUSY);
-	lapic_put(arch, APIC_ICR + 4, value >> 32);
-	exit_skip(arch);
+	lapic_put(vcpu, APIC_ICR, (u32)value & ~(u32)APIC_ICR_BUSY);
+	lapic_put(vcpu, APIC_ICR + 4, value >> 32);
+	exit_skip(vcpu);
 	return ret;
 }
 
 /* What is no aligned word of a register reads as 0 and takes no write. */
 bool lapic_access(struct df_vcpu *vcpu, u64 gpa, void *data, unsigned int len, bool write)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	unsigned int reg = offset_in_page(gpa) & ~15;
 	u32 value = 0;
 
-	if (!lapic_is_here(arch) || !lapic_is_enabled(arch) || lapic_is_x2apic(arch) ||
-	    (gpa ^ arch->apic_base) >> PAGE_SHIFT)
+	if (!lapic_is_here(vcpu) || !lapic_is_enabled(vcpu) || lapic_is_x2apic(vcpu) ||
+	    (gpa ^ vcpu->apic_base) >> PAGE_SHIFT)
 		return false;
 	if (write) {
 		memcpy(&value, data, min_t(size_t, len, sizeof(value)));
@@ -373,26 +354,25 @@ bool lapic_access(struct df_vcpu *vcpu, u64 gpa, void *data, unsigned int len, b
  */
 static bool has_short_id(const struct df_vcpu *vcpu)
 {
-	return lapic_is_x2apic(&vcpu->arch) &&
+	return lapic_is_x2apic(vcpu) &&
 	       !(READ_ONCE(vcpu->vm->arch.x2apic_api) & KVM_X2APIC_API_USE_32BIT_IDS);
 }
 
 int lapic_get_state(struct df_vcpu *vcpu, void *arg)
 {
 	struct kvm_lapic_state *state = arg;
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	u32 *regs = (u32 *)state->regs;
 
-	if (!lapic_is_here(arch))
+	if (!lapic_is_here(vcpu))
 		return -EINVAL;
-	timer_check(arch);
-	posted_fold(arch);
-	memcpy(state->regs, arch->lapic.page->regs, sizeof(state->regs));
+	timer_check(vcpu);
+	posted_fold(vcpu);
+	memcpy(state->regs, vcpu->lapic.page->regs, sizeof(state->regs));
 	regs[APIC_TMCCT / 4] = timer_count(vcpu);
-	regs[APIC_PROCPRI / 4] = posted_priority(arch);
+	regs[APIC_PROCPRI / 4] = posted_priority(vcpu);
 	if (has_short_id(vcpu))
 		regs[APIC_ID / 4] <<= 24;
-	if (lapic_is_x2apic(arch)) {
+	if (lapic_is_x2apic(vcpu)) {
 		regs[APIC_ICR2 / 4] = regs[APIC_ICR / 4 + 1];
 		regs[APIC_ICR / 4 + 1] = 0;
 	}
@@ -402,40 +382,37 @@ int lapic_get_state(struct df_vcpu *vcpu, void *arg)
 /* The values are the guest's own, or as good: each is written as a guest writes it. */
 static void sanitize(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
 	set_id(vcpu);
-	lapic_put(arch, APIC_LVR, VERSION);
-	lapic_put(arch, APIC_TASKPRI, lapic_get(arch, APIC_TASKPRI) & 0xff);
-	lapic_put(arch, APIC_DFR, lapic_get(arch, APIC_DFR) | 0x0fffffff);
-	lapic_put(arch, APIC_SPIV, lapic_get(arch, APIC_SPIV) & 0x3ff);
-	lapic_put(arch, APIC_TDCR, lapic_get(arch, APIC_TDCR) & 0xb);
+	lapic_put(vcpu, APIC_LVR, VERSION);
+	lapic_put(vcpu, APIC_TASKPRI, lapic_get(vcpu, APIC_TASKPRI) & 0xff);
+	lapic_put(vcpu, APIC_DFR, lapic_get(vcpu, APIC_DFR) | 0x0fffffff);
+	lapic_put(vcpu, APIC_SPIV, lapic_get(vcpu, APIC_SPIV) & 0x3ff);
+	lapic_put(vcpu, APIC_TDCR, lapic_get(vcpu, APIC_TDCR) & 0xb);
 	for (unsigned int reg = APIC_LVTT; reg <= APIC_LVTERR; reg += 0x10)
-		lapic_put(arch, reg, lapic_get(arch, reg) & lvt_mask(arch, reg));
+		lapic_put(vcpu, reg, lapic_get(vcpu, reg) & lvt_mask(vcpu, reg));
 }
 
 int lapic_set_state(struct df_vcpu *vcpu, void *arg)
 {
 	const struct kvm_lapic_state *state = arg;
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	const u32 *regs = (const u32 *)state->regs;
 
-	if (!lapic_is_here(arch))
+	if (!lapic_is_here(vcpu))
 		return -EINVAL;
 	/* It cannot be changed; who knows 8 bits of it is not told so. */
-	if (lapic_is_x2apic(arch) && !has_short_id(vcpu) && regs[APIC_ID / 4] != vcpu->id)
+	if (lapic_is_x2apic(vcpu) && !has_short_id(vcpu) && regs[APIC_ID / 4] != vcpu->id)
 		return -EINVAL;
 
-	posted_clear(arch);
-	memcpy(arch->lapic.page->regs, state->regs, sizeof(state->regs));
+	posted_clear(vcpu);
+	memcpy(vcpu->lapic.page->regs, state->regs, sizeof(state->regs));
 	sanitize(vcpu);
-	if (lapic_is_x2apic(arch)) {
-		lapic_put(arch, APIC_ICR + 4, regs[APIC_ICR2 / 4]);
-		lapic_put(arch, APIC_ICR2, 0);
+	if (lapic_is_x2apic(vcpu)) {
+		lapic_put(vcpu, APIC_ICR + 4, regs[APIC_ICR2 / 4]);
+		lapic_put(vcpu, APIC_ICR2, 0);
 	}
-	arch->lapic.errors = 0;
+	vcpu->lapic.errors = 0;
 	timer_restore(vcpu, regs[APIC_TMCCT / 4]);
-	arch->dirty |= DF_DIRTY_APIC;
+	vcpu->dirty |= DF_DIRTY_APIC;
 	changed(vcpu);
 	return 0;
 }

@@ -35,47 +35,47 @@ struct lapic_page {
 
 static_assert(sizeof(struct lapic_page) <= PAGE_SIZE);
 
-static inline bool lapic_is_here(const struct df_vcpu_arch *arch)
+static inline bool lapic_is_here(const struct df_vcpu *vcpu)
 {
-	return arch->lapic.page;
+	return vcpu->lapic.page;
 }
 
-static __always_inline u32 *lapic_reg(const struct df_vcpu_arch *arch, unsigned int reg)
+static __always_inline u32 *lapic_reg(const struct df_vcpu *vcpu, unsigned int reg)
 {
-	return (u32 *)(arch->lapic.page->regs + reg);
+	return (u32 *)(vcpu->lapic.page->regs + reg);
 }
 
-static inline u32 lapic_get(const struct df_vcpu_arch *arch, unsigned int reg)
+static inline u32 lapic_get(const struct df_vcpu *vcpu, unsigned int reg)
 {
-	return READ_ONCE(*lapic_reg(arch, reg));
+	return READ_ONCE(*lapic_reg(vcpu, reg));
 }
 
-static inline void lapic_put(const struct df_vcpu_arch *arch, unsigned int reg, u32 value)
+static inline void lapic_put(const struct df_vcpu *vcpu, unsigned int reg, u32 value)
 {
-	WRITE_ONCE(*lapic_reg(arch, reg), value);
+	WRITE_ONCE(*lapic_reg(vcpu, reg), value);
 }
 
 /** lapic_cr8() - CR8, the task priority, wherever it is. */
-static inline u64 lapic_cr8(const struct df_vcpu_arch *arch)
+static inline u64 lapic_cr8(const struct df_vcpu *vcpu)
 {
-	return lapic_is_here(arch) ? lapic_get(arch, APIC_TASKPRI) >> 4 : arch->cr8;
+	return lapic_is_here(vcpu) ? lapic_get(vcpu, APIC_TASKPRI) >> 4 : vcpu->cr8;
 }
 
-static inline bool lapic_is_enabled(const struct df_vcpu_arch *arch)
+static inline bool lapic_is_enabled(const struct df_vcpu *vcpu)
 {
-	return READ_ONCE(arch->apic_base) & MSR_IA32_APICBASE_ENABLE;
+	return READ_ONCE(vcpu->apic_base) & MSR_IA32_APICBASE_ENABLE;
 }
 
-static inline bool lapic_is_x2apic(const struct df_vcpu_arch *arch)
+static inline bool lapic_is_x2apic(const struct df_vcpu *vcpu)
 {
-	return READ_ONCE(arch->apic_base) & X2APIC_ENABLE;
+	return READ_ONCE(vcpu->apic_base) & X2APIC_ENABLE;
 }
 
 /* Of the 256 bits in eight registers that IRR, ISR and TMR are, for set_bit() and the like. */
-static __always_inline unsigned long *lapic_word(const struct df_vcpu_arch *arch,
+static __always_inline unsigned long *lapic_word(const struct df_vcpu *vcpu,
 						 unsigned int first, u8 vector)
 {
-	return (unsigned long *)lapic_reg(arch, first + (vector >> 5) * 0x10);
+	return (unsigned long *)lapic_reg(vcpu, first + (vector >> 5) * 0x10);
 }
 
 /** lapic_bitmap_init() - let through, of an MSR bitmap, what the CPU serves in x2APIC mode. */

@@ -17,7 +17,7 @@ void apic_mode_init(void)
 
 static void write_bitmap(const struct df_vcpu *vcpu)
 {
-	bool x2apic = lapic_is_here(&vcpu->arch) && lapic_is_x2apic(&vcpu->arch);
+	bool x2apic = lapic_is_here(vcpu) && lapic_is_x2apic(vcpu);
 	unsigned long *own = msr_filter_bitmap(vcpu->vm, x2apic);
 
 	vmcs_write(MSR_BITMAP, own ? __pa(own) : bitmap_address[x2apic]);
@@ -27,19 +27,17 @@ static void write_bitmap(const struct df_vcpu *vcpu)
 
 void apic_mode_vmcs(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
 	write_bitmap(vcpu);
-	if (!lapic_is_here(arch))
+	if (!lapic_is_here(vcpu))
 		return;
 	vmcs_set(PIN_BASED_VM_EXEC_CONTROL, PIN_BASED_POSTED_INTR, true);
 	vmcs_set(CPU_BASED_VM_EXEC_CONTROL, CPU_BASED_CR8_LOAD_EXITING |
 					    CPU_BASED_CR8_STORE_EXITING, false);
 	vmcs_set(CPU_BASED_VM_EXEC_CONTROL, CPU_BASED_TPR_SHADOW, true);
 	vmcs_use(IN_USE, true);
-	vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(arch->lapic.page));
+	vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(vcpu->lapic.page));
 	vmcs_write(POSTED_INTR_NV, POSTED_INTR_VECTOR);
-	vmcs_write(POSTED_INTR_DESC_ADDR, __pa(&arch->lapic.page->pi));
+	vmcs_write(POSTED_INTR_DESC_ADDR, __pa(&vcpu->lapic.page->pi));
 	vmcs_write(TPR_THRESHOLD, 0);
 	vmcs_write(GUEST_INTR_STATUS, 0);
 	apic_mode_write(vcpu);
@@ -47,20 +45,19 @@ void apic_mode_vmcs(struct df_vcpu *vcpu)
 }
 
 /* The page cannot be moved in hardware; elsewhere it is emulated. */
-static bool has_page(const struct df_vcpu_arch *arch)
+static bool has_page(const struct df_vcpu *vcpu)
 {
-	return lapic_is_enabled(arch) && !lapic_is_x2apic(arch) &&
-	       (arch->apic_base & PAGE_MASK) == APIC_DEFAULT_PHYS_BASE;
+	return lapic_is_enabled(vcpu) && !lapic_is_x2apic(vcpu) &&
+	       (vcpu->apic_base & PAGE_MASK) == APIC_DEFAULT_PHYS_BASE;
 }
 
 void apic_mode_write(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	void *page = READ_ONCE(vcpu->vm->arch.apic_page);
-	bool mapped = page && has_page(arch);
+	bool mapped = page && has_page(vcpu);
 
 	write_bitmap(vcpu);
-	if (!lapic_is_here(arch))
+	if (!lapic_is_here(vcpu))
 		return;
 	/* One after the other: they exclude each other. */
 	vmcs_use(SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES |
@@ -69,16 +66,16 @@ void apic_mode_write(struct df_vcpu *vcpu)
 		vmcs_write(APIC_ACCESS_ADDR, __pa(page));
 		vmcs_use(SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES, true);
 	}
-	if (lapic_is_x2apic(arch))
+	if (lapic_is_x2apic(vcpu))
 		vmcs_use(SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE, true);
 	/* The TLB knows which accesses are the APIC's. */
-	vmx_invvpid_context(arch->vpid);
+	vmx_invvpid_context(vcpu->vpid);
 	vmx_invept(VMX_EPT_EXTENT_CONTEXT, mapping_pointer(vcpu->vm));
 }
 
 void apic_mode_write_eoi(const struct df_vcpu *vcpu)
 {
-	const u64 *exits = vcpu->arch.lapic.eoi_exits;
+	const u64 *exits = vcpu->lapic.eoi_exits;
 
 	for (int i = 0; i < 4; i++)
 		vmcs_write(EOI_EXIT_BITMAP0 + 2 * i, exits[i]);
@@ -94,8 +91,7 @@ int apic_page_fault(struct df_vcpu *vcpu, u64 gpa)
 	struct df_vm *vm = vcpu->vm;
 	int err;
 
-	if (!lapic_is_here(&vcpu->arch) || !has_page(&vcpu->arch) ||
-	    (gpa ^ APIC_DEFAULT_PHYS_BASE) >> PAGE_SHIFT)
+	if (!lapic_is_here(vcpu) || !has_page(vcpu) || (gpa ^ APIC_DEFAULT_PHYS_BASE) >> PAGE_SHIFT)
 		return -ENXIO;
 	guard(mutex)(&vm->lock);
 	if (!vm->arch.apic_page) {

@@ -28,7 +28,7 @@
 #include "types.h"
 
 /** posted_clear() - forget what is on its way. Context: The vCPU's thread. */
-void posted_clear(struct df_vcpu_arch *arch);
+void posted_clear(struct df_vcpu *vcpu);
 
 /**
  * posted_notify_by() - what VT-d sends with the next interrupt, and to which CPU
@@ -37,12 +37,12 @@ void posted_clear(struct df_vcpu_arch *arch);
  *
  * Context: The vCPU's thread.
  */
-void posted_notify_by(struct df_vcpu_arch *arch, u8 vector, int cpu);
+void posted_notify_by(struct df_vcpu *vcpu, u8 vector, int cpu);
 
 /** posted_on_cpu() - the vCPU is on this CPU now. Context: As above, preemption off. */
-static inline void posted_on_cpu(struct df_vcpu_arch *arch)
+static inline void posted_on_cpu(struct df_vcpu *vcpu)
 {
-	posted_notify_by(arch, POSTED_INTR_VECTOR, smp_processor_id());
+	posted_notify_by(vcpu, POSTED_INTR_VECTOR, smp_processor_id());
 }
 
 /**
@@ -51,36 +51,36 @@ static inline void posted_on_cpu(struct df_vcpu_arch *arch)
  * Context: Any; no indirect branch, see vmx_enter().
  * Return: whether the vCPU may be waiting, and posted_wake() is to be called.
  */
-bool posted_send(struct df_vcpu_arch *arch, u8 vector);
+bool posted_send(struct df_vcpu *vcpu, u8 vector);
 
 /** posted_wake() - end a vCPU's waiting. Context: Any but the inner ring. */
-void posted_wake(struct df_vcpu_arch *arch);
+void posted_wake(struct df_vcpu *vcpu);
 
 /** posted_self() - an interrupt of the vCPU's own making. Context: Its thread. */
-static inline void posted_self(struct df_vcpu_arch *arch, u8 vector)
+static inline void posted_self(struct df_vcpu *vcpu, u8 vector)
 {
-	pi_test_and_set_pir(vector, &arch->lapic.page->pi);
-	pi_set_on(&arch->lapic.page->pi);
+	pi_test_and_set_pir(vector, &vcpu->lapic.page->pi);
+	pi_set_on(&vcpu->lapic.page->pi);
 }
 
 /**
  * posted_request() - ask a vCPU to do something before it enters the guest again
- * @arch: the vCPU's
+ * @vcpu: the vCPU
  * @request: a DF_REQ_*
  *
  * It leaves the guest for that, or stops waiting; one IPI at most until it has.
  *
  * Context: Any but the inner ring.
  */
-void posted_request(struct df_vcpu_arch *arch, int request);
+void posted_request(struct df_vcpu *vcpu, int request);
 
-static __always_inline bool posted_pending(const struct df_vcpu_arch *arch)
+static __always_inline bool posted_pending(const struct df_vcpu *vcpu)
 {
-	return pi_test_on(&arch->lapic.page->pi);
+	return pi_test_on(&vcpu->lapic.page->pi);
 }
 
 /** posted_fold() - move what is posted into IRR. Context: The vCPU's thread. */
-void posted_fold(struct df_vcpu_arch *arch);
+void posted_fold(struct df_vcpu *vcpu);
 
 /**
  * posted_enter() - the same before an entry, if anything is posted
@@ -89,24 +89,24 @@ void posted_fold(struct df_vcpu_arch *arch);
  *
  * Context: Interrupts off, the VMCS current; no indirect branch.
  */
-void posted_enter(struct df_vcpu_arch *arch);
+void posted_enter(struct df_vcpu *vcpu);
 
 /** posted_pair() - 64 bits of IRR, ISR or TMR. */
-static inline u64 posted_pair(const struct df_vcpu_arch *arch, unsigned int reg)
+static inline u64 posted_pair(const struct df_vcpu *vcpu, unsigned int reg)
 {
-	return lapic_get(arch, reg) | (u64)lapic_get(arch, reg + 0x10) << 32;
+	return lapic_get(vcpu, reg) | (u64)lapic_get(vcpu, reg + 0x10) << 32;
 }
 
 /** posted_highest() - the highest bit of IRR or ISR, or -1. */
-int posted_highest(const struct df_vcpu_arch *arch, unsigned int first);
+int posted_highest(const struct df_vcpu *vcpu, unsigned int first);
 
 /** posted_priority() - PPR, as the CPU would compute it. */
-u8 posted_priority(const struct df_vcpu_arch *arch);
+u8 posted_priority(const struct df_vcpu *vcpu);
 
 /** posted_deliverable() - is there one that the priority lets in? Folds. */
-bool posted_deliverable(struct df_vcpu_arch *arch);
+bool posted_deliverable(struct df_vcpu *vcpu);
 
 /** posted_write_status() - RVI and SVI, from IRR and ISR; the VMCS current. */
-void posted_write_status(const struct df_vcpu_arch *arch);
+void posted_write_status(const struct df_vcpu *vcpu);
 
 #endif

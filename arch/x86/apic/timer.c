@@ -20,46 +20,46 @@ void timer_init(void)
 	rate = read_msr_or_0(MSR_IA32_VMX_MISC) & TIMER_RATE;
 }
 
-static u32 mode(const struct df_vcpu_arch *arch)
+static u32 mode(const struct df_vcpu *vcpu)
 {
-	return lapic_get(arch, APIC_LVTT) & MODE_MASK;
+	return lapic_get(vcpu, APIC_LVTT) & MODE_MASK;
 }
 
-static bool is_tsc_deadline(const struct df_vcpu_arch *arch)
+static bool is_tsc_deadline(const struct df_vcpu *vcpu)
 {
-	return mode(arch) == APIC_LVT_TIMER_TSCDEADLINE;
+	return mode(vcpu) == APIC_LVT_TIMER_TSCDEADLINE;
 }
 
-u32 timer_modes(const struct df_vcpu_arch *arch)
+u32 timer_modes(const struct df_vcpu *vcpu)
 {
-	return cpuid_has(arch, 1, 0, CPUID_ECX, 24) ? MODE_MASK : APIC_LVT_TIMER_PERIODIC;
+	return cpuid_has(vcpu, 1, 0, CPUID_ECX, 24) ? MODE_MASK : APIC_LVT_TIMER_PERIODIC;
 }
 
-static void disarm(struct df_vcpu_arch *arch)
+static void disarm(struct df_vcpu *vcpu)
 {
-	arch->lapic.deadline = 0;
-	arch->lapic.tsc_deadline = 0;
+	vcpu->lapic.deadline = 0;
+	vcpu->lapic.tsc_deadline = 0;
 }
 
-static u8 divide_shift(const struct df_vcpu_arch *arch)
+static u8 divide_shift(const struct df_vcpu *vcpu)
 {
-	u32 tdcr = lapic_get(arch, APIC_TDCR);
+	u32 tdcr = lapic_get(vcpu, APIC_TDCR);
 
 	return (((tdcr & 3) | (tdcr & 8) >> 1) + 1) & 7;
 }
 
-void timer_reset(struct df_vcpu_arch *arch)
+void timer_reset(struct df_vcpu *vcpu)
 {
-	disarm(arch);
-	arch->lapic.timer_mode = mode(arch);
-	arch->lapic.timer_shift = divide_shift(arch);
+	disarm(vcpu);
+	vcpu->lapic.timer_mode = mode(vcpu);
+	vcpu->lapic.timer_shift = divide_shift(vcpu);
 }
 
 /* ---- counts of the bus clock ---------------------------------------------------------- */
 
 static u64 count_ns(const struct df_vcpu *vcpu)
 {
-	return READ_ONCE(vcpu->vm->arch.bus_cycle_ns) << vcpu->arch.lapic.timer_shift;
+	return READ_ONCE(vcpu->vm->arch.bus_cycle_ns) << vcpu->lapic.timer_shift;
 }
 
 /* Of the host's TSC; as many as are needed for all of it. */
@@ -79,9 +79,9 @@ static u32 cycles_to_count(const struct df_vcpu *vcpu, u64 cycles)
 
 static u64 period(const struct df_vcpu *vcpu)
 {
-	u32 count = lapic_get(&vcpu->arch, APIC_TMICT);
+	u32 count = lapic_get(vcpu, APIC_TMICT);
 
-	if (mode(&vcpu->arch) != APIC_LVT_TIMER_PERIODIC)
+	if (mode(vcpu) != APIC_LVT_TIMER_PERIODIC)
 		return 0;
 	return max_t(u64, count_to_cycles(vcpu, count), SHORTEST_PERIOD);
 }
@@ -89,21 +89,21 @@ static u64 period(const struct df_vcpu *vcpu)
 /* @left of the initial count. */
 static void start(struct df_vcpu *vcpu, u32 left)
 {
-	struct df_lapic *lapic = &vcpu->arch.lapic;
+	struct df_lapic *lapic = &vcpu->lapic;
 
 	lapic->period = period(vcpu);
-	lapic->deadline = rdtsc() + (left == lapic_get(&vcpu->arch, APIC_TMICT) && lapic->period ?
+	lapic->deadline = rdtsc() + (left == lapic_get(vcpu, APIC_TMICT) && lapic->period ?
 				     lapic->period : count_to_cycles(vcpu, left));
 }
 
 u32 timer_count(struct df_vcpu *vcpu)
 {
-	const struct df_lapic *lapic = &vcpu->arch.lapic;
+	const struct df_lapic *lapic = &vcpu->lapic;
 	u64 now;
 
-	timer_check(&vcpu->arch);
+	timer_check(vcpu);
 	now = rdtsc();
-	if (is_tsc_deadline(&vcpu->arch) || lapic->deadline <= now)
+	if (is_tsc_deadline(vcpu) || lapic->deadline <= now)
 		return 0;
 	/* 0 is one that has fired: what is left of the last tick is a tick. */
 	return max(cycles_to_count(vcpu, lapic->deadline - now), 1);
@@ -111,14 +111,12 @@ u32 timer_count(struct df_vcpu *vcpu)
 
 void timer_count_written(struct df_vcpu *vcpu, u32 count)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	if (is_tsc_deadline(arch)) {
-		lapic_put(arch, APIC_TMICT, 0);
+	if (is_tsc_deadline(vcpu)) {
+		lapic_put(vcpu, APIC_TMICT, 0);
 		return;
 	}
-	disarm(arch);
-	lapic_put(arch, APIC_TMICT, count);
+	disarm(vcpu);
+	lapic_put(vcpu, APIC_TMICT, count);
 	if (count)
 		start(vcpu, count);
 }
@@ -126,55 +124,53 @@ void timer_count_written(struct df_vcpu *vcpu, u32 count)
 /* What is left is left, in longer or shorter counts. */
 void timer_divide_written(struct df_vcpu *vcpu, u32 divide)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
 	u32 left = timer_count(vcpu);
 
-	lapic_put(arch, APIC_TDCR, divide);
-	arch->lapic.timer_shift = divide_shift(arch);
-	if (arch->lapic.deadline && !is_tsc_deadline(arch))
+	lapic_put(vcpu, APIC_TDCR, divide);
+	vcpu->lapic.timer_shift = divide_shift(vcpu);
+	if (vcpu->lapic.deadline && !is_tsc_deadline(vcpu))
 		start(vcpu, left);
 }
 
 /* Between one-shot and periodic it runs on; TSC-deadline mode is another timer. */
-void timer_mode_written(struct df_vcpu_arch *arch)
+void timer_mode_written(struct df_vcpu *vcpu)
 {
-	u32 old = arch->lapic.timer_mode, now = mode(arch);
-	struct df_vcpu *vcpu = container_of(arch, struct df_vcpu, arch);
+	u32 old = vcpu->lapic.timer_mode, now = mode(vcpu);
 
-	arch->lapic.timer_mode = now;
+	vcpu->lapic.timer_mode = now;
 	if ((old ^ now) & APIC_LVT_TIMER_TSCDEADLINE) {
-		disarm(arch);
-		lapic_put(arch, APIC_TMICT, 0);
+		disarm(vcpu);
+		lapic_put(vcpu, APIC_TMICT, 0);
 	}
-	arch->lapic.period = period(vcpu);
+	vcpu->lapic.period = period(vcpu);
 }
 
 /* ---- the guest's TSC ------------------------------------------------------------------ */
 
-u64 timer_get_deadline(const struct df_vcpu_arch *arch)
+u64 timer_get_deadline(const struct df_vcpu *vcpu)
 {
-	return lapic_is_here(arch) ? arch->lapic.tsc_deadline : 0;
+	return lapic_is_here(vcpu) ? vcpu->lapic.tsc_deadline : 0;
 }
 
-void timer_retarget(struct df_vcpu_arch *arch)
+void timer_retarget(struct df_vcpu *vcpu)
 {
-	struct df_lapic *lapic = &arch->lapic;
+	struct df_lapic *lapic = &vcpu->lapic;
 	u64 now, left;
 
 	if (!lapic->tsc_deadline)
 		return;
-	now = tsc_read(arch);
+	now = tsc_read(vcpu);
 	left = lapic->tsc_deadline > now ? min(lapic->tsc_deadline - now, LONGEST_WAIT) : 0;
-	lapic->deadline = rdtsc() + tsc_to_host(arch, left);
+	lapic->deadline = rdtsc() + tsc_to_host(vcpu, left);
 }
 
-void timer_set_deadline(struct df_vcpu_arch *arch, u64 value)
+void timer_set_deadline(struct df_vcpu *vcpu, u64 value)
 {
-	if (!lapic_is_here(arch) || !is_tsc_deadline(arch))
+	if (!lapic_is_here(vcpu) || !is_tsc_deadline(vcpu))
 		return;
-	disarm(arch);
-	arch->lapic.tsc_deadline = value;
-	timer_retarget(arch);
+	disarm(vcpu);
+	vcpu->lapic.tsc_deadline = value;
+	timer_retarget(vcpu);
 }
 
 /* ---- expiry ----------------------------------------------------------------------------- */
@@ -187,23 +183,23 @@ static void next_period(struct df_lapic *lapic, u64 now)
 	lapic->deadline = now + lapic->period - late % lapic->period;
 }
 
-void timer_fire(struct df_vcpu_arch *arch)
+void timer_fire(struct df_vcpu *vcpu)
 {
-	struct df_lapic *lapic = &arch->lapic;
-	u32 lvt = lapic_get(arch, APIC_LVTT);
+	struct df_lapic *lapic = &vcpu->lapic;
+	u32 lvt = lapic_get(vcpu, APIC_LVTT);
 	u8 vector = lvt & APIC_VECTOR_MASK;
 
 	/* A piece of a long wait, or the last cycles of a TSC that is scaled. */
-	if (lapic->tsc_deadline > tsc_read(arch)) {
-		timer_retarget(arch);
+	if (lapic->tsc_deadline > tsc_read(vcpu)) {
+		timer_retarget(vcpu);
 		return;
 	}
 	if (lapic->timer_mode == APIC_LVT_TIMER_PERIODIC && lapic->period)
 		next_period(lapic, rdtsc());
 	else
-		disarm(arch);
+		disarm(vcpu);
 	if (!(lvt & APIC_LVT_MASKED) && vector >= LAPIC_FIRST_VECTOR)
-		posted_self(arch, vector);
+		posted_self(vcpu, vector);
 }
 
 /* To the first change of the bit that is not before the deadline. */
@@ -214,38 +210,38 @@ static u32 ticks_until(u64 deadline, u64 now)
 	return min_t(u64, last - (now >> rate), U32_MAX);
 }
 
-static void use_preemption_timer(struct df_vcpu_arch *arch, bool on)
+static void use_preemption_timer(struct df_vcpu *vcpu, bool on)
 {
-	arch->lapic.timer_on = on;
+	vcpu->lapic.timer_on = on;
 	vmcs_set(PIN_BASED_VM_EXEC_CONTROL, PIN_BASED_VMX_PREEMPTION_TIMER, on);
 }
 
-void timer_enter(struct df_vcpu_arch *arch)
+void timer_enter(struct df_vcpu *vcpu)
 {
 	u64 now = rdtsc();
 
-	if (now >= arch->lapic.deadline) {
-		timer_fire(arch);
-		if (!arch->lapic.deadline) {
+	if (now >= vcpu->lapic.deadline) {
+		timer_fire(vcpu);
+		if (!vcpu->lapic.deadline) {
 			/* On it stays: the next deadline is soon. */
 			vmcs_write(VMX_PREEMPTION_TIMER_VALUE, U32_MAX);
 			return;
 		}
 	}
-	vmcs_write(VMX_PREEMPTION_TIMER_VALUE, ticks_until(arch->lapic.deadline, now));
-	if (unlikely(!arch->lapic.timer_on))
-		use_preemption_timer(arch, true);
+	vmcs_write(VMX_PREEMPTION_TIMER_VALUE, ticks_until(vcpu->lapic.deadline, now));
+	if (unlikely(!vcpu->lapic.timer_on))
+		use_preemption_timer(vcpu, true);
 }
 
-void timer_exit(struct df_vcpu_arch *arch)
+void timer_exit(struct df_vcpu *vcpu)
 {
-	if (!arch->lapic.deadline)
-		use_preemption_timer(arch, false);
+	if (!vcpu->lapic.deadline)
+		use_preemption_timer(vcpu, false);
 }
 
-ktime_t timer_sleep(const struct df_vcpu_arch *arch)
+ktime_t timer_sleep(const struct df_vcpu *vcpu)
 {
-	u64 now = rdtsc(), deadline = arch->lapic.deadline;
+	u64 now = rdtsc(), deadline = vcpu->lapic.deadline;
 
 	if (!deadline)
 		return KTIME_MAX;
@@ -257,13 +253,12 @@ ktime_t timer_sleep(const struct df_vcpu_arch *arch)
 /* KVM's own images have it in TMCCT; what is 0 there has fired, and been saved in IRR. */
 void timer_restore(struct df_vcpu *vcpu, u32 left)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	u64 deadline = arch->lapic.tsc_deadline;
-	u32 count = lapic_get(arch, APIC_TMICT);
+	u64 deadline = vcpu->lapic.tsc_deadline;
+	u32 count = lapic_get(vcpu, APIC_TMICT);
 
-	timer_reset(arch);
-	if (is_tsc_deadline(arch))
-		timer_set_deadline(arch, deadline);
-	else if (count && (left || mode(arch) == APIC_LVT_TIMER_PERIODIC))
+	timer_reset(vcpu);
+	if (is_tsc_deadline(vcpu))
+		timer_set_deadline(vcpu, deadline);
+	else if (count && (left || mode(vcpu) == APIC_LVT_TIMER_PERIODIC))
 		start(vcpu, left ?: count);
 }

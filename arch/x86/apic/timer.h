@@ -22,13 +22,13 @@
 void timer_init(void);
 
 /** timer_reset() - no deadline; mode and divisor are those of the registers. */
-void timer_reset(struct df_vcpu_arch *arch);
+void timer_reset(struct df_vcpu *vcpu);
 
 /** timer_modes() - the bits of LVTT that the guest's CPUID gives it. */
-u32 timer_modes(const struct df_vcpu_arch *arch);
+u32 timer_modes(const struct df_vcpu *vcpu);
 
 /* What follows from a write to a register, which may be there already. */
-void timer_mode_written(struct df_vcpu_arch *arch);
+void timer_mode_written(struct df_vcpu *vcpu);
 void timer_count_written(struct df_vcpu *vcpu, u32 count);
 void timer_divide_written(struct df_vcpu *vcpu, u32 divide);
 
@@ -36,22 +36,22 @@ void timer_divide_written(struct df_vcpu *vcpu, u32 divide);
 u32 timer_count(struct df_vcpu *vcpu);
 
 /* IA32_TSC_DEADLINE: 0 when no deadline is armed. */
-u64 timer_get_deadline(const struct df_vcpu_arch *arch);
-void timer_set_deadline(struct df_vcpu_arch *arch, u64 value);
+u64 timer_get_deadline(const struct df_vcpu *vcpu);
+void timer_set_deadline(struct df_vcpu *vcpu, u64 value);
 
 /** timer_retarget() - the guest's TSC has changed under the deadline. */
-void timer_retarget(struct df_vcpu_arch *arch);
+void timer_retarget(struct df_vcpu *vcpu);
 
 /** timer_restore() - from registers that user space has written, and what was left of TMCCT. */
 void timer_restore(struct df_vcpu *vcpu, u32 left);
 
 /** timer_fire() - the deadline seems to be over. Context: The vCPU's thread. */
-void timer_fire(struct df_vcpu_arch *arch);
+void timer_fire(struct df_vcpu *vcpu);
 
-static __always_inline void timer_check(struct df_vcpu_arch *arch)
+static __always_inline void timer_check(struct df_vcpu *vcpu)
 {
-	if (arch->lapic.deadline && rdtsc() >= arch->lapic.deadline)
-		timer_fire(arch);
+	if (vcpu->lapic.deadline && rdtsc() >= vcpu->lapic.deadline)
+		timer_fire(vcpu);
 }
 
 /**
@@ -59,12 +59,12 @@ static __always_inline void timer_check(struct df_vcpu_arch *arch)
  *
  * Context: Interrupts off, the VMCS current; no indirect branch.
  */
-void timer_enter(struct df_vcpu_arch *arch);
+void timer_enter(struct df_vcpu *vcpu);
 
 /** timer_exit() - the VMX-preemption timer has caused an exit. Context: As above. */
-void timer_exit(struct df_vcpu_arch *arch);
+void timer_exit(struct df_vcpu *vcpu);
 
 /** timer_sleep() - what a thread has to sleep for; KTIME_MAX without a deadline. */
-ktime_t timer_sleep(const struct df_vcpu_arch *arch);
+ktime_t timer_sleep(const struct df_vcpu *vcpu);
 
 #endif

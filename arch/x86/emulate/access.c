@@ -36,11 +36,11 @@ static int translate(struct df_vcpu *vcpu, const struct df_mode *mode, u64 linea
 	ret = df_paging_translate(&mode->paging, linear, access, &paging_ops, vcpu->vm, gpa,
 				  &error);
 	if (ret == 1)
-		events_page_fault(&vcpu->arch, linear, error);
+		events_page_fault(vcpu, linear, error);
 	else if (ret == -ERANGE)
-		events_gp(&vcpu->arch);
+		events_gp(vcpu);
 	else if (ret == -ENXIO)		/* a table where no memory is */
-		events_page_fault(&vcpu->arch, linear, access & DF_PAGING_WRITE ? BIT(1) : 0);
+		events_page_fault(vcpu, linear, access & DF_PAGING_WRITE ? BIT(1) : 0);
 	else if (ret && ret != -EAGAIN)
 		return ret;
 	return ret ? FAULTED : TRANSLATED;
@@ -80,10 +80,9 @@ static int segment(struct df_vcpu *vcpu, const struct df_mode *mode, u8 n, u64 o
 	if (mode->bytes == 8)
 		return TRANSLATED;
 	*linear = (u32)*linear;
-	if (is_within(s, offset, vcpu->arch.access.insn.size) &&
-	    (!mode->rights || is_right(s, write)))
+	if (is_within(s, offset, vcpu->access.insn.size) && (!mode->rights || is_right(s, write)))
 		return TRANSLATED;
-	events_exception_error(&vcpu->arch, n == DF_SEG_SS ? X86_TRAP_SS : X86_TRAP_GP, 0);
+	events_exception_error(vcpu, n == DF_SEG_SS ? X86_TRAP_SS : X86_TRAP_GP, 0);
 	return FAULTED;
 }
 
@@ -92,7 +91,7 @@ static int segment(struct df_vcpu *vcpu, const struct df_mode *mode, u8 n, u64 o
 /* Where all of it is. */
 static int locate(struct df_vcpu *vcpu, const struct df_mode *mode, u8 n, u64 offset, bool write)
 {
-	struct df_access *access = &vcpu->arch.access;
+	struct df_access *access = &vcpu->access;
 	u8 size = access->insn.size;
 	u64 linear;
 	int ret = segment(vcpu, mode, n, offset, write, &linear);
@@ -117,8 +116,7 @@ static int locate(struct df_vcpu *vcpu, const struct df_mode *mode, u8 n, u64 of
  */
 static int locate_all(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	struct df_access *access = &arch->access;
+	struct df_access *access = &vcpu->access;
 	const struct df_insn *insn = &access->insn;
 	struct df_mode mode;
 	int ret = 0;
@@ -132,21 +130,21 @@ static int locate_all(struct df_vcpu *vcpu)
 	case DF_INSN_LOAD:
 	case DF_INSN_STORE:
 		ret = locate(vcpu, &mode, insn->segment,
-			     df_insn_offset(insn, arch->regs, arch->rip),
+			     df_insn_offset(insn, vcpu->regs, vcpu->rip),
 			     insn->kind == DF_INSN_STORE);
 		break;
 	case DF_INSN_MOVS:
 	case DF_INSN_OUTS:
-		ret = locate(vcpu, &mode, insn->segment, df_insn_source(insn, arch->regs), false);
+		ret = locate(vcpu, &mode, insn->segment, df_insn_source(insn, vcpu->regs), false);
 		break;
 	default:
 		break;
 	}
 	if (!ret && (insn->kind == DF_INSN_MOVS || insn->kind == DF_INSN_STOS ||
 		     insn->kind == DF_INSN_INS))
-		ret = locate(vcpu, &mode, DF_SEG_ES, df_insn_destination(insn, arch->regs), true);
+		ret = locate(vcpu, &mode, DF_SEG_ES, df_insn_destination(insn, vcpu->regs), true);
 	if (insn->kind == DF_INSN_STORE || insn->kind == DF_INSN_STOS)
-		access->data = df_insn_store_value(insn, arch->regs);
+		access->data = df_insn_store_value(insn, vcpu->regs);
 	return ret;
 }
 
@@ -154,7 +152,7 @@ static int move(struct df_vcpu *vcpu);
 
 static int complete_mmio(struct df_vcpu *vcpu)
 {
-	struct df_access *access = &vcpu->arch.access;
+	struct df_access *access = &vcpu->access;
 	const struct df_access_piece *piece = &access->piece[access->next++];
 
 	if (!piece->write) {
@@ -167,11 +165,11 @@ static int complete_mmio(struct df_vcpu *vcpu)
 /* No memory is there: a write may be all that somebody waits for; user space does the rest. */
 static int piece_to_user(struct df_vcpu *vcpu, const struct df_access_piece *piece)
 {
-	u64 data = vcpu->arch.access.data >> 8 * piece->at;
+	u64 data = vcpu->access.data >> 8 * piece->at;
 	struct kvm_run *run = vcpu->run;
 
 	if (piece->write) {
-		trace_df_mmio(vcpu->id, true, piece->gpa, piece->len, vcpu->arch.access.data);
+		trace_df_mmio(vcpu->id, true, piece->gpa, piece->len, vcpu->access.data);
 		if (df_ioeventfd_signal(vcpu->vm, true, piece->gpa, piece->len, data))
 			return DF_RESUME;
 		data &= GENMASK_ULL(8 * piece->len - 1, 0);
@@ -180,49 +178,44 @@ static int piece_to_user(struct df_vcpu *vcpu, const struct df_access_piece *pie
 	run->mmio.phys_addr = piece->gpa;
 	run->mmio.len = piece->len;
 	run->mmio.is_write = piece->write;
-	vcpu->arch.complete = complete_mmio;
+	vcpu->complete = complete_mmio;
 	return exit_to_user(vcpu, KVM_EXIT_MMIO);
 }
 
 /* The exit was like a fault's, with RF set: an instruction that is done clears it. */
 static int skip(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	arch->exit.insn_len = arch->access.insn.len;
-	arch->rflags &= ~(u64)X86_EFLAGS_RF;
-	arch->dirty |= DF_DIRTY_RFLAGS;
-	exit_skip(arch);
+	vcpu->exit.insn_len = vcpu->access.insn.len;
+	vcpu->rflags &= ~(u64)X86_EFLAGS_RF;
+	vcpu->dirty |= DF_DIRTY_RFLAGS;
+	exit_skip(vcpu);
 	return DF_RESUME;
 }
 
 static int step(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-
-	return df_insn_step(&arch->access.insn, arch->regs, arch->rflags & X86_EFLAGS_DF) ?
+	return df_insn_step(&vcpu->access.insn, vcpu->regs, vcpu->rflags & X86_EFLAGS_DF) ?
 	       skip(vcpu) : DF_RESUME;
 }
 
 static int out(struct df_vcpu *vcpu)
 {
-	const struct df_access *access = &vcpu->arch.access;
-	u16 port = IO_PORT(vcpu->arch.exit.qualification);
+	const struct df_access *access = &vcpu->access;
+	u16 port = IO_PORT(vcpu->exit.qualification);
 	u8 size = access->insn.size;
 
 	trace_df_pio(vcpu->id, true, port, size, access->data);
 	if (df_ioeventfd_signal(vcpu->vm, false, port, size, access->data))
 		return step(vcpu);
 	memcpy(df_vcpu_pio_data(vcpu), &access->data, size);
-	vcpu->arch.complete = step;
-	return exit_pio(vcpu, vcpu->arch.exit.qualification);
+	vcpu->complete = step;
+	return exit_pio(vcpu, vcpu->exit.qualification);
 }
 
 /* Memory is read or written here, as is the APIC's page; and then the instruction is done. */
 static int move(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	struct df_access *access = &arch->access;
+	struct df_access *access = &vcpu->access;
 
 	for (; access->next < access->nr; access->next++) {
 		const struct df_access_piece *piece = &access->piece[access->next];
@@ -241,8 +234,8 @@ static int move(struct df_vcpu *vcpu)
 	}
 	switch (access->insn.kind) {
 	case DF_INSN_LOAD:
-		df_insn_load(&access->insn, arch->regs, access->data);
-		arch->dirty |= DF_DIRTY_RSP;
+		df_insn_load(&access->insn, vcpu->regs, access->data);
+		vcpu->dirty |= DF_DIRTY_RSP;
 		return skip(vcpu);
 	case DF_INSN_STORE:
 		return skip(vcpu);
@@ -268,7 +261,7 @@ static int execute(struct df_vcpu *vcpu)
 /* As much of it as can be read; the second page may not be there, and not be needed. */
 static int fetch(struct df_vcpu *vcpu, const struct df_mode *mode, u8 *bytes, size_t *n)
 {
-	u64 linear = mode->segment[DF_SEG_CS].base + vcpu->arch.rip, gpa;
+	u64 linear = mode->segment[DF_SEG_CS].base + vcpu->rip, gpa;
 	u32 error;
 
 	if (mode->bytes != 8)
@@ -304,7 +297,7 @@ int emulate_failed(struct df_vcpu *vcpu, const u8 *bytes, size_t n)
 
 int emulate_mmio(struct df_vcpu *vcpu)
 {
-	struct df_insn *insn = &vcpu->arch.access.insn;
+	struct df_insn *insn = &vcpu->access.insn;
 	u8 bytes[DF_INSN_MAX_BYTES];
 	struct df_mode mode;
 	size_t n;
@@ -326,36 +319,35 @@ int emulate_mmio(struct df_vcpu *vcpu)
 
 static int complete_ins(struct df_vcpu *vcpu)
 {
-	struct df_access *access = &vcpu->arch.access;
+	struct df_access *access = &vcpu->access;
 	u8 size = access->insn.size;
 
 	memcpy(&access->data, df_vcpu_pio_data(vcpu), size);
-	trace_df_pio(vcpu->id, false, IO_PORT(vcpu->arch.exit.qualification), size, access->data);
+	trace_df_pio(vcpu->id, false, IO_PORT(vcpu->exit.qualification), size, access->data);
 	return move(vcpu);
 }
 
 int emulate_string_io(struct df_vcpu *vcpu)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	struct df_insn *insn = &arch->access.insn;
-	u64 q = arch->exit.qualification;
+	struct df_insn *insn = &vcpu->access.insn;
+	u64 q = vcpu->exit.qualification;
 	int ret;
 
 	*insn = (struct df_insn){
 		.kind = q & IO_IN ? DF_INSN_INS : DF_INSN_OUTS,
-		.len = arch->exit.insn_len,
+		.len = vcpu->exit.insn_len,
 		.size = IO_SIZE(q),
-		.segment = SEGMENT(arch->exit.insn_info),
-		.address_size = ADDRESS_BYTES(arch->exit.insn_info),
+		.segment = SEGMENT(vcpu->exit.insn_info),
+		.address_size = ADDRESS_BYTES(vcpu->exit.insn_info),
 		.rep = q & IO_REP,
 	};
-	if (!df_insn_count(insn, arch->regs))
+	if (!df_insn_count(insn, vcpu->regs))
 		return skip(vcpu);
 	if (insn->kind == DF_INSN_OUTS)
 		return execute(vcpu);
 	ret = locate_all(vcpu);
 	if (ret)
 		return ret == FAULTED ? DF_RESUME : ret;
-	arch->complete = complete_ins;
+	vcpu->complete = complete_ins;
 	return exit_pio(vcpu, q);
 }

@@ -55,28 +55,28 @@ static int cpu_enable(void)
 	return 0;
 }
 
-static void clear_vmcs(struct df_vcpu_arch *arch)
+static void clear_vmcs(struct df_vcpu *vcpu)
 {
-	WARN_ON_ONCE(vmclear(__pa(arch->vmcs)));
-	if (vmx_is_current(arch))
+	WARN_ON_ONCE(vmclear(__pa(vcpu->vmcs)));
+	if (vmx_is_current(vcpu))
 		this_cpu_write(vmx_current, NULL);
-	list_del(&arch->loaded);
+	list_del(&vcpu->loaded);
 	atomic_dec(&active);
-	arch->launched = false;
+	vcpu->launched = false;
 	/* Pairs with vmx_load(): whoever sees -1 may activate it elsewhere. */
-	smp_store_release(&arch->cpu, -1);
+	smp_store_release(&vcpu->cpu, -1);
 }
 
 static void cpu_disable(void)
 {
 	struct vmx_cpu *this = this_cpu_ptr(&vmx_cpu);
-	struct df_vcpu_arch *arch, *next;
+	struct df_vcpu *vcpu, *next;
 
 	lockdep_assert_irqs_disabled();
 	if (!this->on)
 		return;
-	list_for_each_entry_safe(arch, next, &this->loaded, loaded)
-		clear_vmcs(arch);
+	list_for_each_entry_safe(vcpu, next, &this->loaded, loaded)
+		clear_vmcs(vcpu);
 	vmx_leave_operation();
 	this->on = false;
 }
@@ -102,12 +102,12 @@ static void disable_this(void *unused)
 static void emergency_leave(void)
 {
 	struct vmx_cpu *this = this_cpu_ptr(&vmx_cpu);
-	struct df_vcpu_arch *arch;
+	struct df_vcpu *vcpu;
 
 	if (!this->on)
 		return;
-	list_for_each_entry(arch, &this->loaded, loaded)
-		vmclear(__pa(arch->vmcs));
+	list_for_each_entry(vcpu, &this->loaded, loaded)
+		vmclear(__pa(vcpu->vmcs));
 	vmxoff();
 }
 
@@ -233,58 +233,58 @@ void vmx_cpu_offline(void)
 
 static void clear_here(void *data)
 {
-	struct df_vcpu_arch *arch = data;
+	struct df_vcpu *vcpu = data;
 
 	/* CPU hotplug may have been faster. */
-	if (arch->cpu == smp_processor_id())
-		clear_vmcs(arch);
+	if (vcpu->cpu == smp_processor_id())
+		clear_vmcs(vcpu);
 }
 
 /*
  * Two CPUs may ask each other at once: interrupts are on while they wait, so
  * that both are served. The vCPU's lock keeps a third one out.
  */
-int vmx_load(struct df_vcpu_arch *arch)
+int vmx_load(struct df_vcpu *vcpu)
 {
 	struct vmx_cpu *this = this_cpu_ptr(&vmx_cpu);
 	/* Pairs with clear_vmcs(). */
-	int cpu = smp_load_acquire(&arch->cpu);
+	int cpu = smp_load_acquire(&vcpu->cpu);
 	bool moved = cpu != smp_processor_id();
 	unsigned long flags;
 	int ret = moved;
 
 	if (moved && cpu >= 0)
-		smp_call_function_single(cpu, clear_here, arch, 1);
+		smp_call_function_single(cpu, clear_here, vcpu, 1);
 
 	local_irq_save(flags);
 	if (!this->on) {
 		ret = -EIO;
-	} else if (!vmx_is_current(arch)) {
+	} else if (!vmx_is_current(vcpu)) {
 		if (moved)
-			WARN_ON_ONCE(vmclear(__pa(arch->vmcs)));
-		WARN_ON_ONCE(vmptrld(__pa(arch->vmcs)));
-		this_cpu_write(vmx_current, arch->vmcs);
+			WARN_ON_ONCE(vmclear(__pa(vcpu->vmcs)));
+		WARN_ON_ONCE(vmptrld(__pa(vcpu->vmcs)));
+		this_cpu_write(vmx_current, vcpu->vmcs);
 		/* One thread may run guests that do not trust each other. */
 		indirect_branch_prediction_barrier();
 	}
 	if (ret > 0) {
-		list_add(&arch->loaded, &this->loaded);
+		list_add(&vcpu->loaded, &this->loaded);
 		atomic_inc(&active);
-		arch->launched = false;
+		vcpu->launched = false;
 		/* Pairs with vmx_unload() on another CPU: the list first. */
-		smp_store_release(&arch->cpu, smp_processor_id());
+		smp_store_release(&vcpu->cpu, smp_processor_id());
 	}
 	local_irq_restore(flags);
 	return ret;
 }
 
-void vmx_unload(struct df_vcpu_arch *arch)
+void vmx_unload(struct df_vcpu *vcpu)
 {
 	/* Pairs with clear_vmcs() and vmx_load(). */
-	int cpu = smp_load_acquire(&arch->cpu);
+	int cpu = smp_load_acquire(&vcpu->cpu);
 
 	if (cpu >= 0)
-		smp_call_function_single(cpu, clear_here, arch, 1);
+		smp_call_function_single(cpu, clear_here, vcpu, 1);
 }
 
 static void flush_here(void *eptp)

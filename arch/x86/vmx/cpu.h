@@ -32,9 +32,9 @@ void vmx_cpu_offline(void);
 DECLARE_PER_CPU(struct vmx_region *, vmx_current);
 
 /** vmx_is_current() - is it a vCPU's VMCS, and so need not be loaded? Preemption off. */
-static inline bool vmx_is_current(const struct df_vcpu_arch *arch)
+static inline bool vmx_is_current(const struct df_vcpu *vcpu)
 {
-	return this_cpu_read(vmx_current) == arch->vmcs;
+	return this_cpu_read(vmx_current) == vcpu->vmcs;
 }
 
 /**
@@ -44,9 +44,9 @@ static inline bool vmx_is_current(const struct df_vcpu_arch *arch)
  * Return: 1 if it came from another CPU, so that the host state in it has to be
  * written anew; 0 if not; -EIO if VMX is not on here.
  */
-int vmx_load(struct df_vcpu_arch *arch);
+int vmx_load(struct df_vcpu *vcpu);
 
 /** vmx_unload() - make a VMCS inactive, wherever it is, for good. May sleep. */
-void vmx_unload(struct df_vcpu_arch *arch);
+void vmx_unload(struct df_vcpu *vcpu);
 
 #endif

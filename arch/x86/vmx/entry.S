@@ -21,21 +21,21 @@
 	.section .noinstr.text, "ax"
 
 /*
- * int vmx_enter(struct df_vcpu_arch *arch, bool launched)
+ * int vmx_enter(struct df_vcpu *vcpu, bool launched)
  *
  * Enters the guest of the current VMCS with its general registers from
- * @arch->regs, which come first in it. At each exit they are there again, and
+ * @vcpu->regs, which come first in it. At each exit they are there again, and
  * run_exit() is asked whether to go on: DF_RESUME is to enter once more. RSP is
  * the VMCS's.
  *
- * In:		%rdi = @arch, %esi = @launched; interrupts off
+ * In:		%rdi = @vcpu, %esi = @launched; interrupts off
  * Out:		%eax = what run_exit() said, -1 after VMfail, -2 after a fault
  * Clobbers:	what a C function may; of the guest's values none is left in a
  *		register, so that nothing can be speculated with them
  *
  * Stack, from the top, while the guest runs and in run_exit():
  *
- *	HOST_RSP ->	@arch
+ *	HOST_RSP ->	@vcpu
  *			%rbx %r12 %r13 %r14 %r15 %rbp
  *			return address
  *

@@ -188,7 +188,7 @@ static void init_controls(struct df_vcpu *vcpu)
 	disable_exits(READ_ONCE(vcpu->vm->arch.disabled_exits));
 	vmcs_write(VM_EXIT_CONTROLS, controls.exit);
 	vmcs_write(VM_ENTRY_CONTROLS, controls.entry);
-	vmcs_write(VIRTUAL_PROCESSOR_ID, vcpu->arch.vpid);
+	vmcs_write(VIRTUAL_PROCESSOR_ID, vcpu->vpid);
 	vmcs_write(EPT_POINTER, mapping_pointer(vcpu->vm));
 	vmcs_write(VMCS_LINK_POINTER, ~0ULL);
 	if (vmcs_can(SECONDARY_EXEC_PAUSE_LOOP_EXITING)) {
@@ -212,15 +212,14 @@ static void init_segment(int n, u16 selector, u64 base, u32 limit, u32 access)
 /* SDM, "Processor State After Reset", and which of it INIT leaves alone. */
 void vmcs_reset(struct df_vcpu *vcpu, bool init)
 {
-	struct df_vcpu_arch *arch = &vcpu->arch;
-	const struct kvm_cpuid_entry2 *version = cpuid_find(arch, 1, 0);
+	const struct kvm_cpuid_entry2 *version = cpuid_find(vcpu, 1, 0);
 	u64 cr0 = init ? state_cr0() & (X86_CR0_NW | X86_CR0_CD) : X86_CR0_NW | X86_CR0_CD;
 
-	memset(arch->regs, 0, sizeof(arch->regs));
-	arch->regs[DF_RDX] = version ? version->eax : 0x600;
-	arch->rip = 0xfff0;
-	arch->rflags = X86_EFLAGS_FIXED;
-	arch->dirty |= DF_DIRTY_ALL;
+	memset(vcpu->regs, 0, sizeof(vcpu->regs));
+	vcpu->regs[DF_RDX] = version ? version->eax : 0x600;
+	vcpu->rip = 0xfff0;
+	vcpu->rflags = X86_EFLAGS_FIXED;
+	vcpu->dirty |= DF_DIRTY_ALL;
 
 	init_segment(DF_SEG_CS, 0xf000, 0xffff0000, 0xffff, 0x9b);
 	for (int n = 0; n < DF_SEG_LDTR; n++)
@@ -234,13 +233,13 @@ void vmcs_reset(struct df_vcpu *vcpu, bool init)
 	for (size_t i = 0; i < ARRAY_SIZE(zeroes); i++)
 		vmcs_write(zeroes[i], 0);
 	state_set_cr0(X86_CR0_ET | cr0);
-	state_set_cr4(arch, 0);
-	state_set_efer(arch, 0);
+	state_set_cr4(vcpu, 0);
+	state_set_efer(vcpu, 0);
 	if (!init)
 		vmcs_write(GUEST_IA32_PAT, 0x0007040600070406ULL);
 	vmcs_write(GUEST_DR7, 0x400);
 	/* Paging is off now. */
-	vmx_invvpid_context(arch->vpid);
+	vmx_invvpid_context(vcpu->vpid);
 }
 
 /* Instructions that are there with their feature in CPUID and raise #UD without. */
@@ -256,10 +255,10 @@ static const struct {
 	{ SECONDARY_EXEC_ENABLE_XSAVES, false, 0xd, 1, CPUID_EAX, 3 },
 };
 
-void vmcs_follow_cpuid(const struct df_vcpu_arch *arch)
+void vmcs_follow_cpuid(const struct df_vcpu *vcpu)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
-		bool has = cpuid_has(arch, features[i].leaf, features[i].subleaf, features[i].reg,
+		bool has = cpuid_has(vcpu, features[i].leaf, features[i].subleaf, features[i].reg,
 				     features[i].bit);
 
 		if (vmcs_can(features[i].control))
@@ -267,8 +266,8 @@ void vmcs_follow_cpuid(const struct df_vcpu_arch *arch)
 	}
 	/* RDTSCP and RDPID. */
 	vmcs_use(SECONDARY_EXEC_ENABLE_RDTSCP,
-		 cpuid_has(arch, 0x80000001, 0, CPUID_EDX, 27) ||
-		 cpuid_has(arch, 7, 0, CPUID_ECX, 22));
+		 cpuid_has(vcpu, 0x80000001, 0, CPUID_EDX, 27) ||
+		 cpuid_has(vcpu, 7, 0, CPUID_ECX, 22));
 }
 
 void vmcs_init(struct df_vcpu *vcpu)
@@ -277,6 +276,6 @@ void vmcs_init(struct df_vcpu *vcpu)
 	init_host();
 	vmcs_reset(vcpu, false);
 	apic_mode_vmcs(vcpu);
-	state_follow_cpuid(&vcpu->arch);
-	vmcs_follow_cpuid(&vcpu->arch);
+	state_follow_cpuid(vcpu);
+	vmcs_follow_cpuid(vcpu);
 }

@@ -22,7 +22,7 @@ void vmcs_init(struct df_vcpu *vcpu);
 void vmcs_reset(struct df_vcpu *vcpu, bool init);
 
 /** vmcs_follow_cpuid() - the instructions that a vCPU's CPUID gives it; the VMCS current. */
-void vmcs_follow_cpuid(const struct df_vcpu_arch *arch);
+void vmcs_follow_cpuid(const struct df_vcpu *vcpu);
 
 /** vmcs_host_on_cpu() - the host state that differs from CPU to CPU; preemption off. */
 void vmcs_host_on_cpu(void);
@@ -50,7 +50,7 @@ static inline void vmcs_use(u32 secondary, bool on)
 void vmcs_set_exceptions(u32 others);
 
 /* From entry.S; -1 is VMfail, -2 a fault, and all else is of run_exit(). */
-int vmx_enter(struct df_vcpu_arch *arch, bool launched);
+int vmx_enter(struct df_vcpu *vcpu, bool launched);
 extern char vmx_exit_point[];
 
 /** vmcs_host_gate() - where the host handles an interrupt. */
