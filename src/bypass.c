@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/irqbypass.h>
-#include <linux/msi.h>
 
-#include "bypass.h"
-#include "host.h"
-#include "irqfd.h"
-#include "routing.h"
-#include "vm.h"
+#include "df.h"
 
 static const struct df_routes *routes_of(const struct df_irq *irq)
 {

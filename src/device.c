@@ -2,17 +2,9 @@
 /*
  * /dev/dragonfly: the device's own ioctls, as <linux/kvm.h> defines them.
  */
-#include <linux/dragonfly.h>
-#include <linux/fs.h>
 #include <linux/miscdevice.h>
-#include <linux/module.h>
 
-#include "device.h"
-#include "dirty.h"
-#include "memory.h"
-#include "queue.h"
-#include "routing.h"
-#include "vm.h"
+#include "df.h"
 
 /* Those that are there or not, and no number. */
 static const u16 capabilities[] = {

@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/bitmap.h>
 #include <linux/compat.h>
-#include <linux/mm.h>
-#include <linux/nospec.h>
-#include <linux/slab.h>
-#include <linux/uaccess.h>
 
-#include "dirty.h"
-#include "memory.h"
-#include "vm.h"
+#include "df.h"
 
 static size_t log_bytes(const struct df_slot *slot)
 {

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/errno.h>
 #include <linux/interrupt.h>
 #include <linux/ioport.h>
 #include <linux/irqbypass.h>
 #include <linux/kvm_host.h>
-#include <linux/mm.h>
-#include <linux/module.h>
-#include <linux/mutex.h>
 #include <linux/perf_event.h>
 #include <linux/reboot.h>
 #include <linux/suspend.h>
@@ -23,7 +19,7 @@
 #include <asm/tlbflush.h>
 #include <asm/tsc.h>
 
-#include "host.h"
+#include "df.h"
 
 bool df_host_uses_fred(void)
 {

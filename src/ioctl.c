@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/slab.h>
-#include <linux/uaccess.h>
-
-#include "ioctl.h"
+#include "df.h"
 
 static int run(const struct df_ioctl *ioctl, struct df_vm *vm, struct df_vcpu *vcpu,
 	       void __user *user)

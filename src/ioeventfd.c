@@ -1,11 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/eventfd.h>
-#include <linux/mm.h>
-#include <linux/rcupdate.h>
-#include <linux/slab.h>
-
-#include "ioeventfd.h"
-#include "vm.h"
+#include "df.h"
 
 /* A channel I/O notification is nothing that an x86 guest could send. */
 #define KNOWN_FLAGS	(KVM_IOEVENTFD_VALID_FLAG_MASK & ~KVM_IOEVENTFD_FLAG_VIRTIO_CCW_NOTIFY)

@@ -2,15 +2,8 @@
 /*
  * The end of level-triggered interrupts: who waits for it, and how he is told.
  */
-#include <linux/eventfd.h>
-#include <linux/msi.h>
-#include <linux/rculist.h>
 
-#include "bypass.h"
-#include "ioeventfd.h"
-#include "irqfd.h"
-#include "routing.h"
-#include "vm.h"
+#include "df.h"
 
 void df_irq_init(struct df_irq *irq)
 {

@@ -1,15 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/eventfd.h>
-#include <linux/file.h>
-#include <linux/module.h>
 #include <linux/poll.h>
-#include <linux/rculist.h>
-#include <linux/slab.h>
 
-#include "bypass.h"
-#include "irqfd.h"
-#include "routing.h"
-#include "vm.h"
+#include "df.h"
 
 #define KNOWN_FLAGS	(KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE)
 

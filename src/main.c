@@ -5,14 +5,9 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/debugfs.h>
-#include <linux/module.h>
 #include <linux/seq_file.h>
 
-#include "device.h"
-#include "host.h"
-#include "irqfd.h"
-#include "queue.h"
-#include "vm.h"
+#include "df.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"

@@ -1,12 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/mm.h>
-#include <linux/nospec.h>
-#include <linux/sched/mm.h>
-#include <linux/uaccess.h>
-
-#include "dirty.h"
-#include "memory.h"
-#include "vm.h"
+#include "df.h"
 
 struct df_slot *df_memory_slot(struct df_vm *vm, u64 gfn)
 {

@@ -3,23 +3,8 @@
  * A queue: an ioeventfd or a doorbell, an irqfd with a message of its own, and a
  * file that holds them together.
  */
-#include <linux/anon_inodes.h>
-#include <linux/dragonfly.h>
-#include <linux/eventfd.h>
-#include <linux/fs.h>
-#include <linux/mm.h>
-#include <linux/module.h>
-#include <linux/slab.h>
-#include <linux/uaccess.h>
-#include <linux/xarray.h>
 
-#include "host.h"
-#include "ioeventfd.h"
-#include "irqfd.h"
-#include "memory.h"
-#include "queue.h"
-#include "stats.h"
-#include "vm.h"
+#include "df.h"
 
 #define KNOWN_FLAGS	(DRAGONFLY_QUEUE_DOORBELL | DRAGONFLY_QUEUE_MSI)
 

@@ -1,12 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/mm.h>
-#include <linux/msi.h>
-#include <linux/nospec.h>
-#include <linux/rcupdate.h>
-#include <linux/slab.h>
-
-#include "routing.h"
-#include "vm.h"
+#include "df.h"
 
 /**
  * struct df_routes - what GSIs stand for; never changed, only replaced

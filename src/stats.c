@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/anon_inodes.h>
-#include <linux/file.h>
-#include <linux/fs.h>
-#include <linux/module.h>
-#include <linux/slab.h>
-
-#include "queue.h"
-#include "stats.h"
-#include "vm.h"
+#include "df.h"
 
 /**
  * struct df_stats - an open statistics file

@@ -3,17 +3,9 @@
  * Virtual CPUs: their life, and the ioctls of their file that are no register
  * state.
  */
-#include <linux/anon_inodes.h>
-#include <linux/fs.h>
-#include <linux/mm.h>
-#include <linux/module.h>
-#include <linux/sched/signal.h>
-#include <linux/slab.h>
-#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
-#include "stats.h"
-#include "vm.h"
+#include "df.h"
 
 atomic_t df_vcpus = ATOMIC_INIT(0);
 

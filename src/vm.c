@@ -2,24 +2,8 @@
 /*
  * Virtual machines: their life, and the ioctls of their file.
  */
-#include <linux/anon_inodes.h>
-#include <linux/dragonfly.h>
-#include <linux/fs.h>
-#include <linux/module.h>
-#include <linux/sched/mm.h>
-#include <linux/slab.h>
-#include <linux/uaccess.h>
 
-#include "device.h"
-#include "dirty.h"
-#include "ioctl.h"
-#include "ioeventfd.h"
-#include "irqfd.h"
-#include "memory.h"
-#include "queue.h"
-#include "routing.h"
-#include "stats.h"
-#include "vm.h"
+#include "df.h"
 
 atomic_t df_vms = ATOMIC_INIT(0);
 

@@ -1,21 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/bitops.h>
-#include <linux/kvm.h>
-#include <linux/kvm_para.h>
-#include <linux/math64.h>
-#include <linux/mm.h>
-#include <linux/spinlock.h>
-#include <asm/barrier.h>
-#include <asm/pvclock.h>
-#include <asm/tsc.h>
-
-#include "clock.h"
-#include "host.h"
-#include "memory.h"
-#include "run.h"
-#include "tsc.h"
-#include "vcpu.h"
-#include "vm.h"
+#include "x86.h"
 
 bool clock_is_offered(void)
 {

@@ -1,23 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/kvm.h>
-#include <linux/kvm_para.h>
-#include <linux/slab.h>
 #include <linux/sort.h>
-#include <linux/uaccess.h>
-#include <asm/cpufeature.h>
-#include <asm/processor.h>
 
-#include "arch.h"
-#include "clock.h"
-#include "cpuid.h"
-#include "events.h"
-#include "fpu.h"
-#include "run.h"
-#include "state.h"
-#include "vcpu.h"
-#include "vm.h"
-#include "vmx/operation.h"
-#include "vmx/vmcs.h"
+#include "x86.h"
 
 #define MAX_ENTRIES	256	/* as KVM */
 

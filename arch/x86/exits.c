@@ -2,10 +2,8 @@
 /*
  * What each exit means. What is not here stops the VM that caused it.
  */
-#include <linux/eventfd.h>
 #include <asm/cpu.h>
 
-#include "trace.h"
 #include "x86.h"
 
 #define INTR_TYPE_VECTOR	(INTR_INFO_INTR_TYPE_MASK | INTR_INFO_VECTOR_MASK)

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/log2.h>
-#include <asm/asm.h>
 #include <asm/fpu/api.h>
-#include <asm/fpu/types.h>
 #include <asm/fpu/xcr.h>
 
 #include "x86.h"

@@ -7,11 +7,9 @@
 
 #include <linux/cpuhotplug.h>
 #include <linux/debugfs.h>
-#include <linux/module.h>
 #include <linux/seq_file.h>
 #include <linux/string_helpers.h>
 
-#include "vmx/selftest.h"
 #include "x86.h"
 
 #define CPUID_1_ECX_VMX		BIT(5)

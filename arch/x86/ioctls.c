@@ -2,9 +2,6 @@
 /*
  * The architecture's ioctls, and the capabilities that tell of them.
  */
-#include "device.h"
-#include "ioctl.h"
-#include "routing.h"
 #include "x86.h"
 
 #define APIC_GFN	(APIC_DEFAULT_PHYS_BASE >> PAGE_SHIFT)

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "mce.h"
-
 #include "x86.h"
 
 #define BANK_MSRS	4

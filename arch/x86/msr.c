@@ -1,30 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/kvm.h>
-#include <linux/kvm_para.h>
-#include <linux/mm.h>
-#include <linux/nospec.h>
-#include <linux/slab.h>
-#include <linux/uaccess.h>
-#include <asm/mtrr.h>
-#include <asm/page.h>
-#include <asm/processor.h>
-
-#include "apic/lapic.h"
-#include "apic/timer.h"
-#include "arch.h"
-#include "clock.h"
-#include "cpuid.h"
-#include "events.h"
-#include "mce.h"
-#include "msr.h"
-#include "msr_filter.h"
-#include "run.h"
-#include "state.h"
-#include "trace.h"
-#include "tsc.h"
-#include "vcpu.h"
-#include "vm.h"
-#include "vmx/operation.h"
+#include "x86.h"
 
 #define MAX_MSRS	256	/* in one ioctl, as KVM */
 #define MTRR_VARIABLE	8	/* pairs */

@@ -4,9 +4,7 @@
  */
 #include <linux/context_tracking.h>
 #include <linux/vtime.h>
-#include <asm/perf_event.h>
 
-#include "trace.h"
 #include "x86.h"
 
 static noinline int load(struct df_vcpu *vcpu)

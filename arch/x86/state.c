@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <asm/desc.h>
 #include <asm/fsgsbase.h>
-#include <asm/segment.h>
 #include <asm/tlbflush.h>
 
 #include "x86.h"

@@ -3,7 +3,6 @@
  * The architecture's part of VMs and vCPUs: their making.
  */
 #include <linux/idr.h>
-#include <asm/fpu/types.h>
 
 #include "x86.h"
 

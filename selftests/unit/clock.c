@@ -7,13 +7,11 @@
 
 #include <asm/tsc.h>
 #include <linux/gfp.h>
-#include <linux/kvm_para.h>
+#define SMP_CACHE_BYTES 64
+#include <asm/pvclock.h>
 
-#define DF_HOST_H
-#define DF_MEMORY_H
 #define NSEC_PER_SEC 1000000000ULL
 #define offset_in_page(address) ((address) & (PAGE_SIZE - 1))
-#define SMP_CACHE_BYTES 64
 #undef set_bit
 #define set_bit(bit, word) ((void)(*(word) |= BIT(bit)))
 

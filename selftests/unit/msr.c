@@ -10,11 +10,7 @@
 #pragma GCC diagnostic ignored "-Wincompatible-pointer-types"
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-#include <asm/apicdef.h>
-
 /* The APIC's own MSRs are not of this table: what apic/lapic.h and timer.h have of them. */
-#define DF_LAPIC_H
-#define DF_TIMER_H
 #define LAPIC_MSR(reg) (APIC_BASE_MSR + ((reg) >> 4))
 #define LAPIC_LAST_MSR (APIC_BASE_MSR + 0xff)
 
@@ -52,7 +48,6 @@ static inline void timer_set_deadline(struct df_vcpu *vcpu, u64 value)
 }
 
 /* Nor are the banks of machine checks, of which there are none here. */
-#define DF_MCE_H
 #define MCG_CTL_P BIT_ULL(8)
 
 static inline void mce_reset(struct df_vcpu *vcpu)

@@ -1,29 +1,48 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What msr.c and cpuid.c take from the rest of the module, for tests of their
- * tables: headers whose include guard is defined here are these few lines instead.
+ * What clock.c, cpuid.c and msr.c take from the rest of the module, for tests of them:
+ * this is their x86.h.
  */
 #ifndef UNIT_X86_H
 #define UNIT_X86_H
 
 #include "kselftest_harness.h"
 
+#define DF_X86_H
+
+#include <asm/apicdef.h>
+#include <asm/barrier.h>
+#include <asm/cpufeature.h>
+#include <asm/mtrr.h>
 #include <asm/msr-index.h>
+#include <asm/page.h>
+#include <asm/processor.h>
+#include <linux/bitops.h>
 #include <linux/compiler.h>
 #include <linux/kernel.h>
 #include <linux/kvm.h>
+#include <linux/kvm_para.h>
+#include <linux/math64.h>
+#include <linux/mm.h>
+#include <linux/nospec.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/uaccess.h>
 
 /* Nothing else runs. */
 #define rcu_access_pointer(p) (p)
 
+#include "arch/x86/clock.h"
+#include "arch/x86/cpuid.h"
 #include "arch/x86/events.h"
+#include "arch/x86/fpu.h"
+#include "arch/x86/msr.h"
+#include "arch/x86/msr_filter.h"
+#include "arch/x86/state.h"
+#include "arch/x86/tsc.h"
 #include "arch/x86/types.h"
-
-#define DF_RUN_H
-#define DF_TRACE_H
-#define DF_VCPU_H
-#define DF_VM_H
-#define DF_VMX_OPERATION_H
+#include "arch/x86/vmx/vmcs.h"
+#include "src/arch.h"
 
 struct df_vm {
 	struct df_vm_arch arch;

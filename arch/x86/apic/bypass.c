@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/io.h>
-#include <linux/msi.h>
 
 #include "x86.h"
 

@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/msi.h>
-
-#include "irq.h"
 #include "x86.h"
 
 #define XAPIC_BROADCAST		0xff

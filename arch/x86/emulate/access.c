@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "trace.h"
 #include "x86.h"
 
 /* ---- through the guest's page tables ------------------------------------------- */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/cpu.h>
 #include <linux/workqueue.h>
-#include <asm/nospec-branch.h>
 
 #include "x86.h"
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "selftest.h"
 #include "x86.h"
 
 /* Nothing in particular: a value that no reset leaves behind. */

@@ -1,8 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <asm/desc.h>
-#include <asm/perf_event.h>
-#include <asm/segment.h>
-
 #include "x86.h"
 
 /* What we want of each field of controls. */
