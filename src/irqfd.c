@@ -86,15 +86,14 @@ static bool take(struct df_irqfd *irqfd)
 static int wake(wait_queue_entry_t *wait, unsigned int mode, int sync, void *key)
 {
 	struct df_irqfd *irqfd = container_of(wait, struct df_irqfd, wait);
-	struct df_irq *irq = &irqfd->vm->irq;
 	__poll_t events = key_to_poll(key);
 	bool taken = events & EPOLLIN && take(irqfd);
 
 	/* The last file of the eventfd is closed: nobody can signal it any more. */
 	if (events & EPOLLHUP) {
-		spin_lock(&irq->irqfd_lock);
+		spin_lock(&irqfd->vm->irq.irqfd_lock);
 		detach(irqfd);
-		spin_unlock(&irq->irqfd_lock);
+		spin_unlock(&irqfd->vm->irq.irqfd_lock);
 	}
 	return taken;
 }
@@ -232,25 +231,30 @@ static int assign(struct df_vm *vm, const struct kvm_irqfd *args)
 
 /* ---- deassigned --------------------------------------------------------------------------- */
 
-static int deassign(struct df_vm *vm, const struct kvm_irqfd *args)
+/* Those of an eventfd and a GSI, or, without an eventfd, all. */
+static void detach_all(struct df_irq *irq, const struct eventfd_ctx *eventfd, u32 gsi)
 {
-	struct df_irq *irq = &vm->irq;
-	struct eventfd_ctx *eventfd;
 	struct df_irqfd *irqfd, *next;
 
-	eventfd = eventfd_ctx_fdget(args->fd);
-	if (IS_ERR(eventfd))
-		return PTR_ERR(eventfd);
 	scoped_guard(mutex, &irq->lock) {
 		spin_lock_irq(&irq->irqfd_lock);
 		list_for_each_entry_safe(irqfd, next, &irq->irqfds, all)
-			if (irqfd->eventfd == eventfd && irqfd->gsi == args->gsi)
+			if (!eventfd || (irqfd->eventfd == eventfd && irqfd->gsi == gsi))
 				detach(irqfd);
 		spin_unlock_irq(&irq->irqfd_lock);
 	}
-	eventfd_ctx_put(eventfd);
-	/* From now on it raises nothing. */
+	/* From now on they raise nothing. */
 	flush_workqueue(shut_downs);
+}
+
+static int deassign(struct df_vm *vm, const struct kvm_irqfd *args)
+{
+	struct eventfd_ctx *eventfd = eventfd_ctx_fdget(args->fd);
+
+	if (IS_ERR(eventfd))
+		return PTR_ERR(eventfd);
+	detach_all(&vm->irq, eventfd, args->gsi);
+	eventfd_ctx_put(eventfd);
 	return 0;
 }
 
@@ -266,16 +270,8 @@ int df_irqfd(struct df_vm *vm, void *arg)
 /* No ioctl of the VM is under way any more. */
 void df_irqfd_release(struct df_vm *vm)
 {
-	struct df_irq *irq = &vm->irq;
-	struct df_irqfd *irqfd, *next;
-
-	if (!irq->had_irqfds)
-		return;
-	spin_lock_irq(&irq->irqfd_lock);
-	list_for_each_entry_safe(irqfd, next, &irq->irqfds, all)
-		detach(irqfd);
-	spin_unlock_irq(&irq->irqfd_lock);
-	flush_workqueue(shut_downs);
+	if (vm->irq.had_irqfds)
+		detach_all(&vm->irq, NULL, 0);
 }
 
 int df_irqfd_init(void)

@@ -66,7 +66,7 @@ static void clear_vmcs(struct df_vcpu *vcpu)
 	smp_store_release(&vcpu->cpu, -1);
 }
 
-static void cpu_disable(void)
+static void cpu_disable(void *unused)
 {
 	struct vmx_cpu *this = this_cpu_ptr(&vmx_cpu);
 	struct df_vcpu *vcpu, *next;
@@ -88,11 +88,6 @@ static void enable_this(void *err)
 		atomic_cmpxchg((atomic_t *)err, 0, ret);
 }
 
-static void disable_this(void *unused)
-{
-	cpu_disable();
-}
-
 /*
  * The host goes down, perhaps in the middle of anything: no lock, no list is
  * changed, nothing is freed. What is not cleared would be written back into the
@@ -112,11 +107,8 @@ static void emergency_leave(void)
 
 static int leave_here(void *unused)
 {
-	unsigned long flags;
-
-	local_irq_save(flags);
-	cpu_disable();
-	local_irq_restore(flags);
+	guard(irqsave)();
+	cpu_disable(NULL);
 	return 0;
 }
 
@@ -147,7 +139,7 @@ static int enable_all(void)
 	on_each_cpu(enable_this, &failed, 1);
 	err = atomic_read(&failed);
 	if (err) {
-		on_each_cpu(disable_this, NULL, 1);
+		on_each_cpu(cpu_disable, NULL, 1);
 		df_host_vmx_end();
 	}
 	return err;
@@ -176,7 +168,7 @@ static void leave_all(struct work_struct *unused)
 	guard(mutex)(&users_lock);
 	if (users || !is_on)
 		return;
-	on_each_cpu(disable_this, NULL, 1);
+	on_each_cpu(cpu_disable, NULL, 1);
 	df_host_vmx_end();
 	is_on = false;
 }
@@ -203,7 +195,6 @@ void vmx_exit(void)
 /* CPU hotplug holds the lock that keeps vmx_get() and vmx_put() away. */
 int vmx_cpu_online(const struct vmx_capabilities *caps)
 {
-	unsigned long flags;
 	int err;
 
 	this_cpu_write(vmx_cpu.region, vmx_region_alloc(numa_node_id(), caps));
@@ -211,9 +202,8 @@ int vmx_cpu_online(const struct vmx_capabilities *caps)
 		return -ENOMEM;
 	if (!is_on || has_left)
 		return 0;
-	local_irq_save(flags);
-	err = cpu_enable();
-	local_irq_restore(flags);
+	scoped_guard(irqsave)
+		err = cpu_enable();
 	if (err)
 		vmx_cpu_offline();
 	return err;
@@ -221,11 +211,8 @@ int vmx_cpu_online(const struct vmx_capabilities *caps)
 
 void vmx_cpu_offline(void)
 {
-	unsigned long flags;
-
-	local_irq_save(flags);
-	cpu_disable();
-	local_irq_restore(flags);
+	scoped_guard(irqsave)
+		cpu_disable(NULL);
 	vmx_region_free(this_cpu_read(vmx_cpu.region));
 	this_cpu_write(vmx_cpu.region, NULL);
 }
@@ -249,16 +236,14 @@ int vmx_load(struct df_vcpu *vcpu)
 	/* Pairs with clear_vmcs(). */
 	int cpu = smp_load_acquire(&vcpu->cpu);
 	bool moved = cpu != smp_processor_id();
-	unsigned long flags;
-	int ret = moved;
 
 	if (moved && cpu >= 0)
 		smp_call_function_single(cpu, clear_here, vcpu, 1);
 
-	local_irq_save(flags);
-	if (!this->on) {
-		ret = -EIO;
-	} else if (!vmx_is_current(vcpu)) {
+	guard(irqsave)();
+	if (!this->on)
+		return -EIO;
+	if (!vmx_is_current(vcpu)) {
 		if (moved)
 			WARN_ON_ONCE(vmclear(__pa(vcpu->vmcs)));
 		WARN_ON_ONCE(vmptrld(__pa(vcpu->vmcs)));
@@ -266,15 +251,14 @@ int vmx_load(struct df_vcpu *vcpu)
 		/* One thread may run guests that do not trust each other. */
 		indirect_branch_prediction_barrier();
 	}
-	if (ret > 0) {
+	if (moved) {
 		list_add(&vcpu->loaded, &this->loaded);
 		atomic_inc(&active);
 		vcpu->launched = false;
 		/* Pairs with vmx_unload() on another CPU: the list first. */
 		smp_store_release(&vcpu->cpu, smp_processor_id());
 	}
-	local_irq_restore(flags);
-	return ret;
+	return moved;
 }
 
 void vmx_unload(struct df_vcpu *vcpu)

@@ -39,7 +39,6 @@ static int try_vmcs(struct vmx_region *vmcs, const char **step)
 int vmx_selftest(const struct vmx_capabilities *caps, const char **step)
 {
 	struct vmx_region *vmxon_region, *vmcs;
-	unsigned long flags;
 	int err = -ENOMEM;
 
 	*step = "allocation";
@@ -48,14 +47,14 @@ int vmx_selftest(const struct vmx_capabilities *caps, const char **step)
 	if (!vmxon_region || !vmcs)
 		goto out;
 
-	local_irq_save(flags);
 	*step = "VMXON";
-	err = vmx_enter_operation(vmxon_region);
-	if (!err) {
-		err = try_vmcs(vmcs, step);
-		vmx_leave_operation();
+	scoped_guard(irqsave) {
+		err = vmx_enter_operation(vmxon_region);
+		if (!err) {
+			err = try_vmcs(vmcs, step);
+			vmx_leave_operation();
+		}
 	}
-	local_irq_restore(flags);
 out:
 	vmx_region_free(vmcs);
 	vmx_region_free(vmxon_region);
