@@ -15,18 +15,12 @@
 #define CPUID_1_ECX_VMX		BIT(5)
 #define MISSING_TEXT_SIZE	4096
 
-/* Of the CPU that loaded the module; every other one has to match. */
-static struct vmx_capabilities host_caps;
+struct vmx_capabilities vmx_host_caps;
 
 /* CPUs that passed the self-test when they last came online. */
 static struct cpumask tested_cpus;
 static enum cpuhp_state hotplug_state;
 static bool loaded;
-
-const struct vmx_capabilities *init_host_caps(void)
-{
-	return &host_caps;
-}
 
 /* The kernel drops the feature bit where IA32_FEATURE_CONTROL has no VMX. */
 static int check_vmx(void)
@@ -53,7 +47,7 @@ static int check_features(void)
 
 	if (!text)
 		return -ENOMEM;
-	missing = vmx_name_missing(&host_caps, text, MISSING_TEXT_SIZE);
+	missing = vmx_name_missing(&vmx_host_caps, text, MISSING_TEXT_SIZE);
 	if (missing)
 		pr_err("this CPU lacks %s\n", text);
 	return missing ? -ENODEV : 0;
@@ -72,11 +66,11 @@ static int test_cpu(unsigned int cpu)
 	int err;
 
 	vmx_read_capabilities(&caps);
-	if (memcmp(&caps, &host_caps, sizeof(caps))) {
+	if (memcmp(&caps, &vmx_host_caps, sizeof(caps))) {
 		pr_err("CPU %u differs in its VMX features from the others\n", cpu);
 		return -ENODEV;
 	}
-	err = vmx_selftest(&caps, &step);
+	err = vmx_selftest(&step);
 	if (!err)
 		cpumask_set_cpu(cpu, &tested_cpus);
 	else if (err == -EBUSY && loaded)
@@ -85,7 +79,7 @@ static int test_cpu(unsigned int cpu)
 		pr_err("VMX is held by another hypervisor on CPU %u; unload kvm_intel\n", cpu);
 	else
 		pr_err("the VMX self-test failed on CPU %u: %s, error %d\n", cpu, step, err);
-	return err ? err : vmx_cpu_online(&caps);
+	return err ? err : vmx_cpu_online();
 }
 
 static int forget_cpu(unsigned int cpu)
@@ -103,7 +97,7 @@ static int features_show(struct seq_file *m, void *unused)
 		const struct vmx_feature *f = &vmx_features[i];
 
 		seq_printf(m, "%-8s %-3s %s: %s\n", f->required ? "required" : "optional",
-			   str_yes_no(vmx_has_feature(&host_caps, f)), f->name, f->need);
+			   str_yes_no(vmx_has_feature(&vmx_host_caps, f)), f->name, f->need);
 	}
 	return 0;
 }
@@ -124,17 +118,16 @@ int df_arch_init(struct dentry *debugfs)
 	if (err)
 		return err;
 
-	vmx_read_capabilities(&host_caps);
+	vmx_read_capabilities(&vmx_host_caps);
 	err = check_features();
 	if (err)
 		return err;
 	err = vmx_mitigations_init();
 	if (err)
 		return err;
-	vmcs_resolve_controls(&host_caps);
+	vmcs_resolve_controls();
 	msr_init();
 	apic_mode_init();
-	bypass_init();
 	timer_init();
 	run_init();
 	err = boot_cpu_has(X86_FEATURE_FSGSBASE) ? fpu_init() : -ENODEV;

@@ -24,7 +24,7 @@ long df_arch_check_extension(unsigned long capability)
 	if (df_has_capability(capabilities, ARRAY_SIZE(capabilities), capability))
 		return 1;
 	switch (capability) {
-	case KVM_CAP_X86_DISABLE_EXITS:		return vmcs_disabled_exits();
+	case KVM_CAP_X86_DISABLE_EXITS:		return VMCS_DISABLED_EXITS;
 	case KVM_CAP_X2APIC_API:		return X2APIC_API;
 	case KVM_CAP_TSC_CONTROL:
 	case KVM_CAP_VM_TSC_CONTROL:		return tsc_can_scale();
@@ -121,7 +121,7 @@ static int set_bus_cycle(struct df_vm *vm, u64 ns)
 
 static int disable_exits(struct df_vm *vm, u64 exits)
 {
-	if (exits & ~vmcs_disabled_exits())
+	if (exits & ~(u64)VMCS_DISABLED_EXITS)
 		return -EINVAL;
 	guard(mutex)(&vm->lock);
 	WRITE_ONCE(vm->arch.disabled_exits, vm->arch.disabled_exits | exits);

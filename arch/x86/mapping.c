@@ -7,11 +7,6 @@
 /* Pages that are pinned at a time: an array of pointers that fills a page. */
 #define CHUNK		512
 
-void df_arch_flush(struct df_vm *vm)
-{
-	vmx_flush_ept(&vm->arch.cpus, mapping_pointer(vm));
-}
-
 /*
  * The root's page may be another VM's root next: what CPUs remember under its
  * address has to go first.
@@ -119,7 +114,7 @@ static int map_large(struct df_vm *vm, const struct df_slot *slot, u64 gfn, int 
 static int largest_level(const struct df_slot *slot, struct page *page)
 {
 	unsigned long together = folio_nr_pages(page_folio(page));
-	u64 ept = init_host_caps()->msr[VMX_CAP_EPT_VPID];
+	u64 ept = vmx_host_caps.msr[VMX_CAP_EPT_VPID];
 
 	if (slot->dirty)
 		return 1;

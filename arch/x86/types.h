@@ -184,7 +184,7 @@ struct df_lapic {
 	u64 eoi_exits[4];
 	u64 to_wake;
 	struct bypass_cpu *waits_on;
-	struct list_head waiting;
+	struct hlist_node waiting;
 };
 
 /* A vCPU. There is no part of it that is src/'s alone: one pointer leads to all of it. */

@@ -28,7 +28,8 @@ int df_arch_vm_init(struct df_vm *vm)
 
 void df_arch_vm_destroy(struct df_vm *vm)
 {
-	bypass_vm_destroy(vm);
+	if (vm->arch.bypass)
+		df_host_post_put();
 	mapping_destroy(vm);
 	msr_filter_free(rcu_dereference_protected(vm->arch.msr_filter, true));
 	free_page((unsigned long)vm->arch.apic_page);
@@ -50,7 +51,7 @@ int df_arch_vcpu_init(struct df_vcpu *vcpu)
 	vcpu->apic_base = APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE |
 			  (vcpu->id == vcpu->vm->arch.boot_cpu ? MSR_IA32_APICBASE_BSP : 0);
 	msr_reset(vcpu);
-	vcpu->vmcs = vmx_region_alloc(numa_node_id(), init_host_caps());
+	vcpu->vmcs = vmx_region_alloc(numa_node_id());
 	vcpu->fpu = fpu_alloc();
 	if (!vcpu->vmcs || !vcpu->fpu || pml_vcpu_init(vcpu) ||
 	    (vcpu->vm->arch.irqchip && lapic_create(vcpu)) || run_vmcs_begin(vcpu)) {
@@ -67,7 +68,7 @@ int df_arch_vcpu_init(struct df_vcpu *vcpu)
 void df_arch_vcpu_destroy(struct df_vcpu *vcpu)
 {
 	vmx_unload(vcpu);
-	vmx_region_free(vcpu->vmcs);
+	free_page((unsigned long)vcpu->vmcs);
 	free_page((unsigned long)vcpu->pml);
 	free_page((unsigned long)vcpu->lapic.page);
 	kfree(vcpu->fpu);

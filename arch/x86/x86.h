@@ -44,7 +44,6 @@
 #include "fpu.h"
 #include "halt.h"
 #include "hypercall.h"
-#include "init.h"
 #include "mapping.h"
 #include "mce.h"
 #include "msr.h"

@@ -10,20 +10,12 @@
  */
 struct bypass_cpu {
 	raw_spinlock_t lock;
-	struct list_head waiting;
+	struct hlist_head waiting;
 };
 
-static DEFINE_PER_CPU(struct bypass_cpu, bypass_cpu);
-
-void bypass_init(void)
-{
-	int cpu;
-
-	for_each_possible_cpu(cpu) {
-		raw_spin_lock_init(&per_cpu(bypass_cpu.lock, cpu));
-		INIT_LIST_HEAD(&per_cpu(bypass_cpu.waiting, cpu));
-	}
-}
+static DEFINE_PER_CPU(struct bypass_cpu, bypass_cpu) = {
+	.lock = __RAW_SPIN_LOCK_UNLOCKED(bypass_cpu.lock),
+};
 
 /* ---- vCPUs that wait ------------------------------------------------------------------ */
 
@@ -34,7 +26,7 @@ static void wake_posted(void)
 	struct df_vcpu *vcpu;
 
 	raw_spin_lock(&here->lock);
-	list_for_each_entry(vcpu, &here->waiting, lapic.waiting)
+	hlist_for_each_entry(vcpu, &here->waiting, lapic.waiting)
 		if (posted_pending(vcpu))
 			posted_wake(vcpu);
 	raw_spin_unlock(&here->lock);
@@ -47,7 +39,7 @@ void bypass_cpu_offline(void)
 	struct df_vcpu *vcpu;
 
 	raw_spin_lock_irq(&here->lock);
-	list_for_each_entry(vcpu, &here->waiting, lapic.waiting)
+	hlist_for_each_entry(vcpu, &here->waiting, lapic.waiting)
 		posted_wake(vcpu);
 	raw_spin_unlock_irq(&here->lock);
 }
@@ -57,7 +49,7 @@ static void leave(struct df_vcpu *vcpu)
 	struct bypass_cpu *there = vcpu->lapic.waits_on;
 
 	raw_spin_lock_irq(&there->lock);
-	list_del(&vcpu->lapic.waiting);
+	hlist_del(&vcpu->lapic.waiting);
 	raw_spin_unlock_irq(&there->lock);
 }
 
@@ -78,7 +70,7 @@ void bypass_wait(struct df_vcpu *vcpu)
 		leave(vcpu);
 	vcpu->lapic.waits_on = here;
 	raw_spin_lock_irq(&here->lock);
-	list_add(&vcpu->lapic.waiting, &here->waiting);
+	hlist_add_head(&vcpu->lapic.waiting, &here->waiting);
 	raw_spin_unlock_irq(&here->lock);
 	posted_notify_by(vcpu, POSTED_INTR_WAKEUP_VECTOR, smp_processor_id());
 }
@@ -120,12 +112,6 @@ static int begin(struct df_vm *vm)
 	for_each_df_vcpu(n, vcpu, vm)
 		posted_wake(vcpu);
 	return 0;
-}
-
-void bypass_vm_destroy(struct df_vm *vm)
-{
-	if (vm->arch.bypass)
-		df_host_post_put();
 }
 
 int df_arch_irq_bypass(struct df_vm *vm, unsigned int host_irq, const struct msi_msg *msi)

@@ -31,11 +31,6 @@
 
 #include "types.h"
 
-void bypass_init(void);
-
-/** bypass_vm_destroy() - after the vCPUs are gone. May sleep. */
-void bypass_vm_destroy(struct df_vm *vm);
-
 /** bypass_cpu_offline() - no notification comes to this CPU any more: vCPUs look elsewhere. */
 void bypass_cpu_offline(void);
 

@@ -193,11 +193,11 @@ void vmx_exit(void)
 }
 
 /* CPU hotplug holds the lock that keeps vmx_get() and vmx_put() away. */
-int vmx_cpu_online(const struct vmx_capabilities *caps)
+int vmx_cpu_online(void)
 {
 	int err;
 
-	this_cpu_write(vmx_cpu.region, vmx_region_alloc(numa_node_id(), caps));
+	this_cpu_write(vmx_cpu.region, vmx_region_alloc(numa_node_id()));
 	if (!this_cpu_read(vmx_cpu.region))
 		return -ENOMEM;
 	if (!is_on || has_left)
@@ -213,7 +213,7 @@ void vmx_cpu_offline(void)
 {
 	scoped_guard(irqsave)
 		cpu_disable(NULL);
-	vmx_region_free(this_cpu_read(vmx_cpu.region));
+	free_page((unsigned long)this_cpu_read(vmx_cpu.region));
 	this_cpu_write(vmx_cpu.region, NULL);
 }
 
@@ -276,9 +276,12 @@ static void flush_here(void *eptp)
 		vmx_invept(VMX_EPT_EXTENT_CONTEXT, *(u64 *)eptp);
 }
 
-void vmx_flush_ept(const struct cpumask *cpus, u64 eptp)
+/* Guests that run leave for a moment. */
+void df_arch_flush(struct df_vm *vm)
 {
+	u64 eptp = mapping_pointer(vm);
+
 	/* Pairs with the barrier where a vCPU comes to a CPU. */
 	smp_mb();
-	on_each_cpu_mask(cpus, flush_here, &eptp, 1);
+	on_each_cpu_mask(&vm->arch.cpus, flush_here, &eptp, 1);
 }

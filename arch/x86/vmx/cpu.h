@@ -7,7 +7,6 @@
 
 #include <linux/percpu.h>
 
-#include "features.h"
 #include "types.h"
 
 /**
@@ -25,7 +24,7 @@ void vmx_put(void);
 void vmx_exit(void);
 
 /* For CPU hotplug; on the CPU itself. */
-int vmx_cpu_online(const struct vmx_capabilities *caps);
+int vmx_cpu_online(void);
 void vmx_cpu_offline(void);
 
 /* What VMPTRLD was last given on this CPU, and nobody has cleared since. */

@@ -30,7 +30,7 @@ void vmx_read_capabilities(struct vmx_capabilities *caps)
 		msr[VMX_CAP_EPT_VPID] = read_msr_or_0(MSR_IA32_VMX_EPT_VPID_CAP);
 }
 
-struct vmx_region *vmx_region_alloc(int node, const struct vmx_capabilities *caps)
+struct vmx_region *vmx_region_alloc(int node)
 {
 	struct vmx_region *region;
 	struct page *page;
@@ -41,13 +41,8 @@ struct vmx_region *vmx_region_alloc(int node, const struct vmx_capabilities *cap
 	if (!page)
 		return NULL;
 	region = page_address(page);
-	region->revision = vmx_basic_vmcs_revision_id(caps->msr[VMX_CAP_BASIC]);
+	region->revision = vmx_basic_vmcs_revision_id(vmx_host_caps.msr[VMX_CAP_BASIC]);
 	return region;
-}
-
-void vmx_region_free(struct vmx_region *region)
-{
-	free_page((unsigned long)region);
 }
 
 int vmx_enter_operation(struct vmx_region *region)

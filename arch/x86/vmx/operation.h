@@ -35,6 +35,9 @@ static inline u64 read_msr_or_0(u32 msr)
 	return rdmsrl_safe(msr, &value) ? 0 : value;
 }
 
+/* Of the CPU that loaded the module; every other one has to match. */
+extern struct vmx_capabilities vmx_host_caps;
+
 /**
  * vmx_read_capabilities() - the capability MSRs of this CPU
  * @caps: filled in
@@ -46,13 +49,11 @@ void vmx_read_capabilities(struct vmx_capabilities *caps);
 /**
  * vmx_region_alloc() - a page for VMXON or a VMCS
  * @node: the memory node of the CPU that will use it
- * @caps: the CPU's capabilities
  *
  * Context: Process context, may sleep.
- * Return: the page with its revision set, or NULL. Free with vmx_region_free().
+ * Return: the page with its revision set, or NULL. Free with free_page().
  */
-struct vmx_region *vmx_region_alloc(int node, const struct vmx_capabilities *caps);
-void vmx_region_free(struct vmx_region *region);
+struct vmx_region *vmx_region_alloc(int node);
 
 /**
  * vmx_enter_operation() - put this CPU into VMX root operation
@@ -159,16 +160,5 @@ static inline void vmx_invvpid_context(u16 vpid)
 	asm volatile("invvpid %[operand], %[extent]"
 		     : : [operand] "m" (operand), [extent] "r" (extent) : "cc", "memory");
 }
-
-/**
- * vmx_flush_ept() - make CPUs forget what they know of a VM's EPT
- * @cpus: those that its vCPUs have been on
- * @eptp: the VM's
- *
- * Guests that run leave for a moment.
- *
- * Context: Process context, may sleep; VMX is on.
- */
-void vmx_flush_ept(const struct cpumask *cpus, u64 eptp);
 
 #endif

@@ -36,14 +36,14 @@ static int try_vmcs(struct vmx_region *vmcs, const char **step)
 	return err;
 }
 
-int vmx_selftest(const struct vmx_capabilities *caps, const char **step)
+int vmx_selftest(const char **step)
 {
 	struct vmx_region *vmxon_region, *vmcs;
 	int err = -ENOMEM;
 
 	*step = "allocation";
-	vmxon_region = vmx_region_alloc(numa_node_id(), caps);
-	vmcs = vmx_region_alloc(numa_node_id(), caps);
+	vmxon_region = vmx_region_alloc(numa_node_id());
+	vmcs = vmx_region_alloc(numa_node_id());
 	if (!vmxon_region || !vmcs)
 		goto out;
 
@@ -56,7 +56,7 @@ int vmx_selftest(const struct vmx_capabilities *caps, const char **step)
 		}
 	}
 out:
-	vmx_region_free(vmcs);
-	vmx_region_free(vmxon_region);
+	free_page((unsigned long)vmcs);
+	free_page((unsigned long)vmxon_region);
 	return err;
 }

@@ -2,12 +2,10 @@
 #ifndef DF_VMX_SELFTEST_H
 #define DF_VMX_SELFTEST_H
 
-#include "features.h"
 #include "types.h"
 
 /**
  * vmx_selftest() - see that VMX does as documented on this CPU
- * @caps: the CPU's capabilities
  * @step: set to the instruction that failed, if one did
  *
  * Enters VMX operation, makes a VMCS current, writes and reads a field of it,
@@ -17,6 +15,6 @@
  * Return: 0; -ENOMEM; -EBUSY if another hypervisor holds VMX here; -EIO or
  * -EFAULT if an instruction failed.
  */
-int vmx_selftest(const struct vmx_capabilities *caps, const char **step);
+int vmx_selftest(const char **step);
 
 #endif

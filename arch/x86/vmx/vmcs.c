@@ -50,19 +50,21 @@ static bool has_counters(void)
 	return msrs && nr && msrs[0].msr == MSR_CORE_PERF_GLOBAL_CTRL;
 }
 
-void vmcs_resolve_controls(const struct vmx_capabilities *caps)
+void vmcs_resolve_controls(void)
 {
-	controls.pin = resolve(caps->msr[VMX_CAP_PIN], WANT_PIN);
-	controls.primary = resolve(caps->msr[VMX_CAP_PRIMARY], WANT_PRIMARY);
-	controls.secondary_allowed = caps->msr[VMX_CAP_SECONDARY] >> 32;
-	controls.secondary = resolve(caps->msr[VMX_CAP_SECONDARY], WANT_SECONDARY);
-	controls.exit = resolve(caps->msr[VMX_CAP_EXIT], WANT_EXIT);
-	controls.entry = resolve(caps->msr[VMX_CAP_ENTRY], WANT_ENTRY);
+	const u64 *msr = vmx_host_caps.msr;
+
+	controls.pin = resolve(msr[VMX_CAP_PIN], WANT_PIN);
+	controls.primary = resolve(msr[VMX_CAP_PRIMARY], WANT_PRIMARY);
+	controls.secondary_allowed = msr[VMX_CAP_SECONDARY] >> 32;
+	controls.secondary = resolve(msr[VMX_CAP_SECONDARY], WANT_SECONDARY);
+	controls.exit = resolve(msr[VMX_CAP_EXIT], WANT_EXIT);
+	controls.entry = resolve(msr[VMX_CAP_ENTRY], WANT_ENTRY);
 
 	/* Both or none, and only where the host's perf says what to load. */
 	controls.switches_counters = boot_cpu_has(X86_FEATURE_ARCH_PERFMON) &&
-		caps->msr[VMX_CAP_ENTRY] >> 32 & VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL &&
-		caps->msr[VMX_CAP_EXIT] >> 32 & VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL &&
+		msr[VMX_CAP_ENTRY] >> 32 & VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL &&
+		msr[VMX_CAP_EXIT] >> 32 & VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL &&
 		has_counters();
 	if (controls.switches_counters) {
 		controls.entry |= VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL;
@@ -156,13 +158,6 @@ void vmcs_host_on_cpu(void)
 				 (u64)tss->base3 << 32);
 	vmcs_write(HOST_GS_BASE, read_msr_or_0(MSR_GS_BASE));
 	vmcs_write(HOST_IA32_SYSENTER_ESP, read_msr_or_0(MSR_IA32_SYSENTER_ESP));
-}
-
-/* MWAIT in a guest needs a CPU whose timers, and whose wake-ups, are sound in any state. */
-u64 vmcs_disabled_exits(void)
-{
-	/* Not MWAIT: the VMX-preemption timer, which is the guest's, may stop in it. */
-	return KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE;
 }
 
 /* What those that user space does without are controlled by. */

@@ -5,7 +5,6 @@
 #ifndef DF_VMX_VMCS_H
 #define DF_VMX_VMCS_H
 
-#include "features.h"
 #include "types.h"
 
 /**
@@ -13,7 +12,7 @@
  *
  * Of what we want, what the CPU allows; and what it insists on.
  */
-void vmcs_resolve_controls(const struct vmx_capabilities *caps);
+void vmcs_resolve_controls(void);
 
 /** vmcs_init() - controls, and the state that a reset leaves; the VMCS current. */
 void vmcs_init(struct df_vcpu *vcpu);
@@ -33,8 +32,11 @@ bool vmcs_switches_counters(void);
 /** vmcs_switch_counters() - what they load; of the current VMCS. */
 void vmcs_switch_counters(u64 guest, u64 host);
 
-/** vmcs_disabled_exits() - which exits a VM can do without here, KVM_X86_DISABLE_EXITS_*. */
-u64 vmcs_disabled_exits(void);
+/*
+ * Which exits a VM can do without. Not MWAIT's: the VMX-preemption timer, which is the
+ * guest's, may stop in it.
+ */
+#define VMCS_DISABLED_EXITS	(KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE)
 
 /** vmcs_can() - does this host have one of the secondary controls? */
 bool vmcs_can(u32 secondary);
