@@ -60,15 +60,13 @@ void df_dirty_mark(struct df_vm *vm, u64 gfn)
 		set_bit(gfn - slot->gfn, slot->dirty);
 }
 
-/* The slot's log, or NULL with the errno that KVM has for it. */
-static struct df_slot *logged_slot(struct df_vm *vm, u32 id, int *err)
+/* The errnos are KVM's. */
+static struct df_slot *logged_slot(struct df_vm *vm, u32 id)
 {
-	*err = -EINVAL;
 	if (id >= DF_MAX_SLOTS)
-		return NULL;
-	*err = -ENOENT;
+		return ERR_PTR(-EINVAL);
 	id = array_index_nospec(id, DF_MAX_SLOTS);
-	return vm->slots[id].dirty ? &vm->slots[id] : NULL;
+	return vm->slots[id].dirty ? &vm->slots[id] : ERR_PTR(-ENOENT);
 }
 
 /*
@@ -121,12 +119,11 @@ int df_dirty_get(struct df_vm *vm, void *arg)
 	const struct kvm_dirty_log *log = arg;
 	void __user *user = in_compat_syscall() ? compat_ptr(log->padding2) : log->dirty_bitmap;
 	struct df_slot *slot;
-	int err;
 
 	guard(rwsem_write)(&vm->memory_lock);
-	slot = logged_slot(vm, log->slot, &err);
-	if (!slot)
-		return err;
+	slot = logged_slot(vm, log->slot);
+	if (IS_ERR(slot))
+		return PTR_ERR(slot);
 	if (vm->dirty_log & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
 		return copy_to_user(user, slot->dirty, log_bytes(slot)) ? -EFAULT : 0;
 	return take_log(vm, slot, user);
@@ -139,19 +136,18 @@ int df_dirty_clear(struct df_vm *vm, void *arg)
 	const unsigned long __user *user = in_compat_syscall() ? compat_ptr(log->padding2) :
 								 log->dirty_bitmap;
 	struct df_slot *slot;
-	int err;
+	int err = 0;
 
 	if (log->first_page % BITS_PER_LONG)
 		return -EINVAL;
 	guard(rwsem_write)(&vm->memory_lock);
-	slot = logged_slot(vm, log->slot, &err);
-	if (!slot)
-		return err;
+	slot = logged_slot(vm, log->slot);
+	if (IS_ERR(slot))
+		return PTR_ERR(slot);
 	if (log->first_page > slot->pages || log->num_pages > slot->pages - log->first_page ||
 	    (log->num_pages < slot->pages - log->first_page && log->num_pages % BITS_PER_LONG))
 		return -EINVAL;
 
-	err = 0;
 	for (u64 i = 0; i < log->num_pages && !err; i += BITS_PER_LONG) {
 		unsigned long mask;
 

@@ -9,7 +9,6 @@
 #include <linux/reboot.h>
 #include <linux/suspend.h>
 #include <linux/timekeeping.h>
-#include <asm/gsseg.h>
 #include <asm/irq.h>
 #include <asm/irq_remapping.h>
 #include <asm/mce.h>
@@ -66,11 +65,6 @@ void df_host_machine_check(void)
 #else
 	asm volatile("int $18");
 #endif
-}
-
-void df_host_load_gs(u16 selector)
-{
-	load_gs_index(selector);
 }
 
 bool df_host_time(u64 *tsc, u64 *real)

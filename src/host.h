@@ -93,9 +93,6 @@ static inline void df_host_guest_ran(void)
  */
 void df_host_machine_check(void);
 
-/** df_host_load_gs() - the user's GS selector, for kernel mode. Context: Preemption off. */
-void df_host_load_gs(u16 selector);
-
 /**
  * df_host_vmx_begin() - the host learns that VMX is about to be on
  * @crash: called on each CPU, in any context, when the host goes down at once

@@ -14,17 +14,6 @@ void df_irq_init(struct df_irq *irq)
 	INIT_LIST_HEAD(&irq->bypassed);
 }
 
-void df_irq_release(struct df_vm *vm)
-{
-	df_irqfd_release(vm);
-}
-
-void df_irq_destroy(struct df_vm *vm)
-{
-	df_ioeventfd_destroy(vm);
-	df_routing_destroy(vm);
-}
-
 /* What the end of a GSI is to a vCPU: a vector, or a negative value. */
 static int level_vector(const struct df_vcpu *vcpu, u32 gsi)
 {

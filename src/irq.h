@@ -41,12 +41,6 @@ struct df_irq {
 
 void df_irq_init(struct df_irq *irq);
 
-/** df_irq_release() - nothing comes from outside any more: the VM's file is gone. May sleep. */
-void df_irq_release(struct df_vm *vm);
-
-/** df_irq_destroy() - with the VM, whose vCPUs are gone. May sleep. */
-void df_irq_destroy(struct df_vm *vm);
-
 /**
  * df_irq_eoi_vectors() - the interrupts whose end somebody waits for
  * @vcpu: the one that would end them

@@ -21,7 +21,8 @@ static void vm_destroy(struct df_vm *vm)
 		vm->vcpus[i] = NULL;
 	}
 
-	df_irq_destroy(vm);
+	df_ioeventfd_destroy(vm);
+	df_routing_destroy(vm);
 	df_memory_destroy(vm);
 	df_arch_vm_destroy(vm);
 	mmdrop(vm->mm);
@@ -124,7 +125,7 @@ static int vm_release(struct inode *inode, struct file *file)
 {
 	struct df_vm *vm = file->private_data;
 
-	df_irq_release(vm);
+	df_irqfd_release(vm);
 	df_vm_put(vm);
 	return 0;
 }

@@ -162,8 +162,10 @@ int events_handle_window(struct df_vcpu *vcpu)
 	return exit_to_user(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
 }
 
-int events_queue_interrupt(struct df_vcpu *vcpu, u32 vector)
+int events_queue_interrupt(struct df_vcpu *vcpu, void *arg)
 {
+	u32 vector = ((const struct kvm_interrupt *)arg)->irq;
+
 	if (vector >= KVM_NR_INTERRUPTS)
 		return -EINVAL;
 	/* As if there were a PIC, which has LINT0. */

@@ -41,7 +41,7 @@ bool events_has_lint0(const struct df_vcpu *vcpu);
 bool events_takes_interrupt(const struct df_vcpu *vcpu);
 
 /** events_queue_interrupt() - KVM_INTERRUPT. 0, -ENXIO or -EEXIST. The vCPU's lock held. */
-int events_queue_interrupt(struct df_vcpu *vcpu, u32 vector);
+int events_queue_interrupt(struct df_vcpu *vcpu, void *arg);
 
 /** events_handle_window() - interrupts can go in. DF_RESUME or DF_TO_USER. */
 int events_handle_window(struct df_vcpu *vcpu);

@@ -261,7 +261,7 @@ static int handle_cr8(struct df_vcpu *vcpu, bool read, u64 *gpr)
 /* Process contexts begin in long mode, and with none. */
 static bool may_write_cr4(const struct df_vcpu *vcpu, u64 value, u64 old, u64 efer)
 {
-	if (!state_cr4_valid(vcpu, value) || (efer & EFER_LMA && !(value & X86_CR4_PAE)))
+	if (value & ~vcpu->cr4_guest || (efer & EFER_LMA && !(value & X86_CR4_PAE)))
 		return false;
 	return !(value & ~old & X86_CR4_PCIDE) ||
 	       (efer & EFER_LMA && !(vmcs_read(GUEST_CR3) & X86_CR3_PCID_MASK));
@@ -434,11 +434,10 @@ static int handle_exception(struct df_vcpu *vcpu)
 
 static int handle_hlt(struct df_vcpu *vcpu)
 {
-	if (!lapic_is_here(vcpu)) {
-		skip(vcpu);
+	skip(vcpu);
+	if (!lapic_is_here(vcpu))
 		return exit_to_user(vcpu, KVM_EXIT_HLT);
-	}
-	halt_begin(vcpu);
+	vcpu->mp_state = KVM_MP_STATE_HALTED;
 	/* STI's shadow reached up to here, and what user space waits to inject ends the HLT. */
 	if (vcpu->wants_window && events_takes_interrupt(vcpu))
 		return exit_to_user(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);

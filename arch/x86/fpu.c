@@ -28,7 +28,6 @@ static struct {
 	u64 xcr0;		/* the host's */
 	u64 features;		/* of it, a guest's */
 	u64 xss;
-	u32 mxcsr_mask;
 	unsigned int size;
 	struct feature feature[LAST_FEATURE + 1];
 } host;
@@ -78,8 +77,6 @@ unsigned int fpu_xsave_size(void)
 
 int fpu_init(void)
 {
-	struct fxregs_state *probe;
-
 	if (!boot_cpu_has(X86_FEATURE_XSAVE))
 		return -ENODEV;
 	host.xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
@@ -89,16 +86,6 @@ int fpu_init(void)
 	host.xss = boot_cpu_has(X86_FEATURE_XSAVES) ? read_msr_or_0(MSR_IA32_XSS) : 0;
 	read_features();
 	host.size = fpu_size(host.features, false);
-
-	probe = kzalloc(sizeof(*probe), GFP_KERNEL);
-	if (!probe)
-		return -ENOMEM;
-	kernel_fpu_begin();
-	asm volatile("fxsave %0" : "+m" (*probe));
-	kernel_fpu_end();
-	host.mxcsr_mask = probe->mxcsr_mask ?: 0xffbf;
-	kfree(probe);
-
 	host_area = __alloc_percpu(host.size, XSAVE_ALIGN);
 	return host_area ? 0 : -ENOMEM;
 }
@@ -272,7 +259,7 @@ int fpu_set_xsave(struct df_vcpu *vcpu, const struct kvm_xsave __user *user)
 		return PTR_ERR(area);
 	if (area->header.xfeatures & ~host.features || area->header.xcomp_bv ||
 	    memchr_inv(area->header.reserved, 0, sizeof(area->header.reserved)) ||
-	    area->i387.mxcsr & ~host.mxcsr_mask)
+	    area->i387.mxcsr & ~mxcsr_feature_mask)
 		goto out;
 	fill_initial(area);
 	memcpy(vcpu->fpu, area, host.size);
@@ -303,7 +290,7 @@ int fpu_set(struct df_vcpu *vcpu, void *arg)
 	struct fxregs_state *fx = &area->i387;
 
 	/* XRSTOR would fault on it. */
-	if (fpu->mxcsr & ~host.mxcsr_mask)
+	if (fpu->mxcsr & ~mxcsr_feature_mask)
 		return -EINVAL;
 	fx->cwd = fpu->fcw;
 	fx->swd = fpu->fsw;

@@ -32,12 +32,6 @@ int halt_inner(struct df_vcpu *vcpu)
 	return DF_RESUME;
 }
 
-void halt_begin(struct df_vcpu *vcpu)
-{
-	exit_skip(vcpu);
-	vcpu->mp_state = KVM_MP_STATE_HALTED;
-}
-
 static bool is_over(struct df_vcpu *vcpu)
 {
 	if (vcpu->mp_state != KVM_MP_STATE_HALTED)

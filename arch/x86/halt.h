@@ -19,9 +19,6 @@ void halt_vcpu_init(struct df_vcpu *vcpu);
  */
 int halt_inner(struct df_vcpu *vcpu);
 
-/** halt_begin() - HLT, with the APIC in the kernel. */
-void halt_begin(struct df_vcpu *vcpu);
-
 /** halt_is_waiting() - is there to be waited before the guest runs? */
 static inline bool halt_is_waiting(const struct df_vcpu *vcpu)
 {

@@ -27,7 +27,7 @@ long df_arch_check_extension(unsigned long capability)
 	case KVM_CAP_X86_DISABLE_EXITS:		return VMCS_DISABLED_EXITS;
 	case KVM_CAP_X2APIC_API:		return X2APIC_API;
 	case KVM_CAP_TSC_CONTROL:
-	case KVM_CAP_VM_TSC_CONTROL:		return tsc_can_scale();
+	case KVM_CAP_VM_TSC_CONTROL:		return vmcs_can(SECONDARY_EXEC_TSC_SCALING);
 	case KVM_CAP_XSAVE2:			return fpu_xsave_size();
 	case KVM_CAP_ADJUST_CLOCK:		return CLOCK_FLAGS;
 	case KVM_CAP_SET_GUEST_DEBUG2:		return DEBUG_GUEST_FLAGS;
@@ -244,13 +244,6 @@ static int set_sregs(struct df_vcpu *vcpu, void *arg)
 	return 0;
 }
 
-static int interrupt(struct df_vcpu *vcpu, void *arg)
-{
-	const struct kvm_interrupt *interrupt = arg;
-
-	return events_queue_interrupt(vcpu, interrupt->irq);
-}
-
 /* The CPU keeps the task priority: whoever patches guests for it need not. */
 static int set_vapic_addr(struct df_vcpu *vcpu, void *arg)
 {
@@ -335,7 +328,7 @@ static const struct df_ioctl vcpu_ioctls[] = {
 	{ KVM_ENABLE_CAP,	.vcpu = enable_cap },
 	{ KVM_GET_LAPIC,	.vcpu = lapic_get_state },
 	{ KVM_SET_LAPIC,	.vcpu = lapic_set_state },
-	{ KVM_INTERRUPT,	.vcpu = interrupt },
+	{ KVM_INTERRUPT,	.vcpu = events_queue_interrupt },
 	{ KVM_SET_VAPIC_ADDR,	.vcpu = set_vapic_addr },
 	{ KVM_TPR_ACCESS_REPORTING, .vcpu = tpr_access_reporting },
 	{ KVM_HAS_DEVICE_ATTR,	.vcpu = tsc_has_attr },

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <asm/fsgsbase.h>
+#include <asm/gsseg.h>
 #include <asm/tlbflush.h>
 
 #include "x86.h"
@@ -115,7 +116,7 @@ static noinline void selectors_out(struct df_vcpu *vcpu)
 		set_msr(MSR_FS_BASE, vcpu->host_fs_base);
 	}
 	if (vcpu->host_gs) {
-		df_host_load_gs(vcpu->host_gs);
+		load_gs_index(vcpu->host_gs);
 		set_msr(MSR_KERNEL_GS_BASE, vcpu->host_msrs[DF_MSR_KERNEL_GS_BASE]);
 	}
 }
@@ -246,22 +247,12 @@ bool state_cr0_valid(u64 value)
 	return !(value & X86_CR0_NW) || value & X86_CR0_CD;
 }
 
-bool state_cr4_valid(const struct df_vcpu *vcpu, u64 value)
-{
-	return !(value & ~vcpu->cr4_guest);
-}
-
-bool state_efer_valid(u64 value)
-{
-	return !(value & ~EFER_GUEST);
-}
-
 /* Long mode cannot be turned on or off while paging is on. */
 int state_write_efer(struct df_vcpu *vcpu, u64 value)
 {
 	bool fine;
 
-	if (!state_efer_valid(value))
+	if (value & ~EFER_GUEST)
 		return -EINVAL;
 	if (run_vmcs_begin(vcpu))
 		return -EIO;
@@ -472,8 +463,8 @@ int state_get_sregs(struct df_vcpu *vcpu, void *arg)
 
 static bool sregs_valid(const struct df_vcpu *vcpu, const struct kvm_sregs2 *sregs)
 {
-	if (!state_cr0_valid(sregs->cr0) || !state_cr4_valid(vcpu, sregs->cr4) ||
-	    !state_efer_valid(sregs->efer) || sregs->cr8 & ~0xfULL)
+	if (!state_cr0_valid(sregs->cr0) || sregs->cr4 & ~vcpu->cr4_guest ||
+	    sregs->efer & ~EFER_GUEST || sregs->cr8 & ~0xfULL)
 		return false;
 	/* Long mode is paging with PAE, and nothing else. */
 	if (sregs->efer & EFER_LME && sregs->cr0 & X86_CR0_PG) {

@@ -18,10 +18,8 @@ void state_set_cr4(struct df_vcpu *vcpu, u64 value);
 u64 state_cr0(void);
 u64 state_cr4(const struct df_vcpu *vcpu);
 
-/** state_cr0_valid() - what MOV to CR0 does not fault on; likewise CR4 and EFER. */
+/** state_cr0_valid() - what MOV to CR0 does not fault on. */
 bool state_cr0_valid(u64 value);
-bool state_cr4_valid(const struct df_vcpu *vcpu, u64 value);
-bool state_efer_valid(u64 value);
 
 /* EFER with LMA as CR0 makes it, and the entry control that goes with it. */
 void state_set_efer(struct df_vcpu *vcpu, u64 value);

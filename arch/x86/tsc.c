@@ -4,11 +4,6 @@
 #define RATIO_BITS	48
 #define RATIO_ONE	BIT_ULL(RATIO_BITS)
 
-bool tsc_can_scale(void)
-{
-	return vmcs_can(SECONDARY_EXEC_TSC_SCALING);
-}
-
 u64 tsc_scale(const struct df_vcpu *vcpu, u64 host)
 {
 	return vcpu->tsc_ratio == RATIO_ONE ? host :
@@ -37,7 +32,7 @@ static int load(struct df_vcpu *vcpu)
 	if (run_vmcs_begin(vcpu))
 		return -EIO;
 	vmcs_write(TSC_OFFSET, vcpu->tsc_offset);
-	if (tsc_can_scale()) {
+	if (vmcs_can(SECONDARY_EXEC_TSC_SCALING)) {
 		vmcs_write(TSC_MULTIPLIER, vcpu->tsc_ratio);
 		vmcs_use(SECONDARY_EXEC_TSC_SCALING, vcpu->tsc_ratio != RATIO_ONE);
 	}
@@ -62,7 +57,8 @@ static int check_khz(unsigned long khz, u64 *ratio)
 	*ratio = RATIO_ONE;
 	if (!khz || khz == tsc_khz)
 		return 0;
-	if (khz >= S32_MAX || khz / tsc_khz >> (64 - RATIO_BITS) || !tsc_can_scale())
+	if (khz >= S32_MAX || khz / tsc_khz >> (64 - RATIO_BITS) ||
+	    !vmcs_can(SECONDARY_EXEC_TSC_SCALING))
 		return -EINVAL;
 	*ratio = mul_u64_u32_div(RATIO_ONE, khz, tsc_khz);
 	return *ratio ? 0 : -EINVAL;

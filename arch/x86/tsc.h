@@ -10,9 +10,6 @@
 /** tsc_vcpu_init() - the TSC of a VM's first vCPU begins with 0, that of others is the same. */
 void tsc_vcpu_init(struct df_vcpu *vcpu);
 
-/** tsc_can_scale() - may a guest's TSC run at another rate than the host's? */
-bool tsc_can_scale(void);
-
 /** tsc_scale() - so many of the host's ticks in the guest's. */
 u64 tsc_scale(const struct df_vcpu *vcpu, u64 host);
 
