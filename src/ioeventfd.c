@@ -136,7 +136,7 @@ static struct df_ioeventfds *current_table(struct df_irq *irq, bool mmio)
 	return rcu_dereference_protected(irq->ioeventfds[mmio], lockdep_is_held(&irq->lock));
 }
 
-int df_ioeventfd_insert(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
+static int insert(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
 {
 	struct df_ioeventfds *old, *new;
 	long at;
@@ -168,23 +168,44 @@ static bool is_same(const struct df_ioeventfd *a, const struct df_ioeventfd *b)
 }
 
 /* That a queue is closed has to succeed. */
-static int remove(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
+int df_ioeventfd_remove(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
 {
 	struct df_ioeventfds *old, *new = NULL;
 	long at;
 
-	guard(mutex)(&irq->lock);
-	old = current_table(irq, mmio);
-	at = locate(old, it->addr, it->len, it->any, it->data);
-	if (at < 0 || !is_same(&old->sorted[at], it))
-		return -ENOENT;
-	if (old->nr > 1) {
-		new = create(old->nr - 1, __GFP_NOFAIL);
-		memcpy(new->sorted, old->sorted, at * sizeof(*it));
-		memcpy(&new->sorted[at], &old->sorted[at + 1], (old->nr - at - 1) * sizeof(*it));
+	scoped_guard(mutex, &irq->lock) {
+		old = current_table(irq, mmio);
+		at = locate(old, it->addr, it->len, it->any, it->data);
+		if (at < 0 || !is_same(&old->sorted[at], it))
+			return -ENOENT;
+		if (old->nr > 1) {
+			new = create(old->nr - 1, __GFP_NOFAIL);
+			memcpy(new->sorted, old->sorted, at * sizeof(*it));
+			memcpy(&new->sorted[at], &old->sorted[at + 1],
+			       (old->nr - at - 1) * sizeof(*it));
+		}
+		replace(irq, mmio, new);
 	}
-	replace(irq, mmio, new);
+	/* A vCPU may just be signalling it, and user space is about to count. */
+	synchronize_rcu_expedited();
+	eventfd_ctx_put(it->eventfd);
 	return 0;
+}
+
+int df_ioeventfd_open(struct df_irq *irq, bool mmio, struct df_ioeventfd *it, int fd)
+{
+	struct eventfd_ctx *eventfd = eventfd_ctx_fdget(fd);
+	int err;
+
+	if (IS_ERR(eventfd))
+		return PTR_ERR(eventfd);
+	it->eventfd = eventfd;
+	err = insert(irq, mmio, it);
+	if (err) {
+		it->eventfd = NULL;
+		eventfd_ctx_put(eventfd);
+	}
+	return err;
 }
 
 /* As KVM: only of what is to be assigned. */
@@ -199,18 +220,6 @@ static bool is_valid(const struct kvm_ioeventfd *args)
 	return args->len <= sizeof(args->datamatch) && is_power_of_2(args->len);
 }
 
-int df_ioeventfd_remove(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it)
-{
-	int err = remove(irq, mmio, it);
-
-	if (!err) {
-		/* A vCPU may just be signalling it, and user space is about to count. */
-		synchronize_rcu_expedited();
-		eventfd_ctx_put(it->eventfd);
-	}
-	return err;
-}
-
 int df_ioeventfd(struct df_vm *vm, void *arg)
 {
 	const struct kvm_ioeventfd *args = arg;
@@ -222,18 +231,12 @@ int df_ioeventfd(struct df_vm *vm, void *arg)
 		it.data = args->datamatch;
 	else
 		it.any = true;
-	if (!(args->flags & KVM_IOEVENTFD_FLAG_DEASSIGN) && !is_valid(args))
-		return -EINVAL;
+	if (!(args->flags & KVM_IOEVENTFD_FLAG_DEASSIGN))
+		return is_valid(args) ? df_ioeventfd_open(&vm->irq, mmio, &it, args->fd) : -EINVAL;
 	it.eventfd = eventfd_ctx_fdget(args->fd);
 	if (IS_ERR(it.eventfd))
 		return PTR_ERR(it.eventfd);
-	if (!(args->flags & KVM_IOEVENTFD_FLAG_DEASSIGN)) {
-		err = df_ioeventfd_insert(&vm->irq, mmio, &it);
-		if (!err)
-			return 0;
-	} else {
-		err = df_ioeventfd_remove(&vm->irq, mmio, &it);
-	}
+	err = df_ioeventfd_remove(&vm->irq, mmio, &it);
 	eventfd_ctx_put(it.eventfd);
 	return err;
 }

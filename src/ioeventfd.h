@@ -46,12 +46,16 @@ struct df_ioeventfd {
 int df_ioeventfd(struct df_vm *vm, void *arg);
 
 /**
- * df_ioeventfd_insert() - one more, which keeps the reference to its eventfd
+ * df_ioeventfd_open() - one more
+ * @irq: of its VM
+ * @mmio: of memory, not of ports
+ * @it: what it is; its eventfd is filled in, or NULL on error
+ * @fd: the eventfd, to which it has a reference then
  *
  * Context: Process context, may sleep.
- * Return: 0, -ENOMEM, or -EEXIST if a write could be for another one too.
+ * Return: As df_ioeventfd().
  */
-int df_ioeventfd_insert(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it);
+int df_ioeventfd_open(struct df_irq *irq, bool mmio, struct df_ioeventfd *it, int fd);
 
 /** df_ioeventfd_remove() - as df_ioeventfd() of one, which only can fail by -ENOENT. */
 int df_ioeventfd_remove(struct df_irq *irq, bool mmio, const struct df_ioeventfd *it);

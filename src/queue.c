@@ -65,23 +65,13 @@ u64 df_queue_gpa(const struct df_queue *queue)
 
 static int open_kick(struct df_queue *queue, const struct dragonfly_queue *args)
 {
-	struct df_ioeventfd kick = {
+	queue->kick = (struct df_ioeventfd){
 		.addr = args->notify_gpa,
 		.len = args->notify_len,
 		.any = true,
 		.kicks = &queue->kicks,
 	};
-	int err;
-
-	kick.eventfd = eventfd_ctx_fdget(args->kick_fd);
-	if (IS_ERR(kick.eventfd))
-		return PTR_ERR(kick.eventfd);
-	err = df_ioeventfd_insert(&queue->vm->irq, true, &kick);
-	if (err)
-		eventfd_ctx_put(kick.eventfd);
-	else
-		queue->kick = kick;
-	return err;
+	return df_ioeventfd_open(&queue->vm->irq, true, &queue->kick, args->kick_fd);
 }
 
 static int find_doorbell(struct df_queue *queue, u64 address, struct df_device_page *page)
@@ -97,37 +87,30 @@ static int find_doorbell(struct df_queue *queue, u64 address, struct df_device_p
 /* At once, and not when the guest first kicks: that would be an exit. */
 static int map_doorbell(struct df_queue *queue, const struct dragonfly_queue *args)
 {
-	struct df_slot slot = {
-		.gfn = args->notify_gpa >> PAGE_SHIFT,
-		.pages = 1,
-		.hva = args->doorbell,
-	};
 	struct df_device_page page;
 	int err;
 
-	err = find_doorbell(queue, args->doorbell, &page);
+	err = find_doorbell(queue, args->doorbell, &page) ?:
+	      xa_insert(&owners, page.pfn, queue, GFP_KERNEL_ACCOUNT);
 	if (err)
 		return err;
-	slot.doorbell = page.pfn;
-	queue->doorbell = slot;
-	err = xa_insert(&owners, page.pfn, queue, GFP_KERNEL_ACCOUNT);
-	if (!err) {
-		err = df_memory_add_doorbell(queue->vm, &queue->doorbell);
-		if (!err)
-			return df_arch_memory_map(queue->vm, slot.gfn);
-		xa_erase(&owners, page.pfn);
-	}
+	queue->doorbell = (struct df_slot){
+		.gfn = args->notify_gpa >> PAGE_SHIFT,
+		.pages = 1,
+		.hva = args->doorbell,
+		.doorbell = page.pfn,
+	};
+	err = df_memory_add_doorbell(queue->vm, &queue->doorbell);
+	if (!err)
+		return df_arch_memory_map(queue->vm, queue->doorbell.gfn);
+	xa_erase(&owners, page.pfn);
 	queue->doorbell.pages = 0;
 	return err;
 }
 
 static struct msi_msg message(const struct dragonfly_msi *msi)
 {
-	return (struct msi_msg){
-		.address_lo = msi->address_lo,
-		.address_hi = msi->address_hi,
-		.data = msi->data,
-	};
+	return df_msi(msi->address_lo, msi->address_hi, msi->data);
 }
 
 static bool is_valid_msi(const struct df_vm *vm, const struct dragonfly_msi *args)

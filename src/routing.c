@@ -35,9 +35,7 @@ static int add(struct df_vm *vm, struct df_routes *routes, const struct kvm_irq_
 	if (e->type != KVM_IRQ_ROUTING_MSI || e->flags & ~KVM_MSI_VALID_DEVID || route->there)
 		return -EINVAL;
 	route->there = true;
-	route->msi.address_lo = e->u.msi.address_lo;
-	route->msi.address_hi = e->u.msi.address_hi;
-	route->msi.data = e->u.msi.data;
+	route->msi = df_msi(e->u.msi.address_lo, e->u.msi.address_hi, e->u.msi.data);
 	return df_arch_msi_valid(vm, &route->msi) ? 0 : -EINVAL;
 }
 
@@ -102,11 +100,7 @@ int df_routing_deliver(struct df_vm *vm, u32 gsi)
 int df_routing_signal_msi(struct df_vm *vm, void *arg)
 {
 	const struct kvm_msi *msi = arg;
-	const struct msi_msg message = {
-		.address_lo = msi->address_lo,
-		.address_hi = msi->address_hi,
-		.data = msi->data,
-	};
+	const struct msi_msg message = df_msi(msi->address_lo, msi->address_hi, msi->data);
 
 	if (!df_arch_has_irqchip(vm) || msi->flags & ~KVM_MSI_VALID_DEVID ||
 	    !df_arch_msi_valid(vm, &message))

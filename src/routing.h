@@ -5,15 +5,21 @@
 #ifndef DF_ROUTING_H
 #define DF_ROUTING_H
 
+#include <linux/msi.h>
 #include <linux/types.h>
 
 struct df_routes;
 struct df_vm;
 struct kvm_irq_routing_entry;
-struct msi_msg;
 
 /* KVM's KVM_MAX_IRQ_ROUTES; GSIs are numbered from 0. */
 #define DF_MAX_ROUTES	4096
+
+/** df_msi() - a message, of what user space has in structures of several kinds. */
+static inline struct msi_msg df_msi(u32 address_lo, u32 address_hi, u32 data)
+{
+	return (struct msi_msg){ .address_lo = address_lo, .address_hi = address_hi, .data = data };
+}
 
 /**
  * df_routing_set() - replace all routes

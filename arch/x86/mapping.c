@@ -29,12 +29,6 @@ u64 df_arch_max_gfn(void)
 
 /* ---- mapping ----------------------------------------------------------------------- */
 
-static void unpin_each(struct df_vm *vm, struct page **pages, unsigned int n)
-{
-	for (unsigned int i = 0; i < n; i++)
-		df_memory_unpin(vm, pages[i], 1, false);
-}
-
 /*
  * Where the CPU keeps no log of its own, a page of a logged slot is written by
  * way of a fault.
@@ -84,7 +78,8 @@ static int pin_together(struct df_vm *vm, const struct df_slot *slot, u64 first,
 		if (!err && !IS_ALIGNED(page_to_pfn(*head), n))
 			err = -EAGAIN;
 		if (err) {
-			unpin_each(vm, chunk, CHUNK);
+			unpin_user_pages(chunk, CHUNK);
+			account_locked_vm(vm->mm, CHUNK, false);
 			break;
 		}
 		done += CHUNK;

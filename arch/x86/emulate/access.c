@@ -118,33 +118,29 @@ static int locate_all(struct df_vcpu *vcpu)
 	struct df_access *access = &vcpu->access;
 	const struct df_insn *insn = &access->insn;
 	struct df_mode mode;
-	int ret = 0;
+	int ret;
 
 	if (state_mode(vcpu, &mode))
 		return -EIO;
 	access->nr = 0;
 	access->next = 0;
-	access->data = 0;
+	access->data = insn->kind == DF_INSN_STORE || insn->kind == DF_INSN_STOS ?
+		       df_insn_store_value(insn, vcpu->regs) : 0;
 	switch (insn->kind) {
 	case DF_INSN_LOAD:
 	case DF_INSN_STORE:
-		ret = locate(vcpu, &mode, insn->segment,
-			     df_insn_offset(insn, vcpu->regs, vcpu->rip),
-			     insn->kind == DF_INSN_STORE);
-		break;
+		return locate(vcpu, &mode, insn->segment,
+			      df_insn_offset(insn, vcpu->regs, vcpu->rip),
+			      insn->kind == DF_INSN_STORE);
 	case DF_INSN_MOVS:
 	case DF_INSN_OUTS:
 		ret = locate(vcpu, &mode, insn->segment, df_insn_source(insn, vcpu->regs), false);
-		break;
+		if (ret || insn->kind == DF_INSN_OUTS)
+			return ret;
+		fallthrough;
 	default:
-		break;
+		return locate(vcpu, &mode, DF_SEG_ES, df_insn_destination(insn, vcpu->regs), true);
 	}
-	if (!ret && (insn->kind == DF_INSN_MOVS || insn->kind == DF_INSN_STOS ||
-		     insn->kind == DF_INSN_INS))
-		ret = locate(vcpu, &mode, DF_SEG_ES, df_insn_destination(insn, vcpu->regs), true);
-	if (insn->kind == DF_INSN_STORE || insn->kind == DF_INSN_STOS)
-		access->data = df_insn_store_value(insn, vcpu->regs);
-	return ret;
 }
 
 static int move(struct df_vcpu *vcpu);

@@ -8,19 +8,17 @@
 void vmx_read_capabilities(struct vmx_capabilities *caps)
 {
 	u64 *msr = caps->msr;
-	bool exact;
+	u32 exact;
 
 	*caps = (struct vmx_capabilities){};
 	msr[VMX_CAP_BASIC] = read_msr_or_0(MSR_IA32_VMX_BASIC);
-	exact = msr[VMX_CAP_BASIC] & VMX_BASIC_TRUE_CTLS;
-	msr[VMX_CAP_PIN] = read_msr_or_0(exact ? MSR_IA32_VMX_TRUE_PINBASED_CTLS :
-					    MSR_IA32_VMX_PINBASED_CTLS);
-	msr[VMX_CAP_PRIMARY] = read_msr_or_0(exact ? MSR_IA32_VMX_TRUE_PROCBASED_CTLS :
-						MSR_IA32_VMX_PROCBASED_CTLS);
-	msr[VMX_CAP_EXIT] = read_msr_or_0(exact ? MSR_IA32_VMX_TRUE_EXIT_CTLS :
-					     MSR_IA32_VMX_EXIT_CTLS);
-	msr[VMX_CAP_ENTRY] = read_msr_or_0(exact ? MSR_IA32_VMX_TRUE_ENTRY_CTLS :
-					      MSR_IA32_VMX_ENTRY_CTLS);
+	/* The "true" ones follow one another as the others do. */
+	exact = msr[VMX_CAP_BASIC] & VMX_BASIC_TRUE_CTLS ?
+		MSR_IA32_VMX_TRUE_PINBASED_CTLS - MSR_IA32_VMX_PINBASED_CTLS : 0;
+	msr[VMX_CAP_PIN] = read_msr_or_0(MSR_IA32_VMX_PINBASED_CTLS + exact);
+	msr[VMX_CAP_PRIMARY] = read_msr_or_0(MSR_IA32_VMX_PROCBASED_CTLS + exact);
+	msr[VMX_CAP_EXIT] = read_msr_or_0(MSR_IA32_VMX_EXIT_CTLS + exact);
+	msr[VMX_CAP_ENTRY] = read_msr_or_0(MSR_IA32_VMX_ENTRY_CTLS + exact);
 	msr[VMX_CAP_MISC] = read_msr_or_0(MSR_IA32_VMX_MISC);
 	if (msr[VMX_CAP_PRIMARY] >> 32 & CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
 		msr[VMX_CAP_SECONDARY] = read_msr_or_0(MSR_IA32_VMX_PROCBASED_CTLS2);
