@@ -146,21 +146,15 @@ void df_host_vmx_end(void)
 
 static int on_suspend(struct notifier_block *nb, unsigned long event, void *data)
 {
+	bool begins = event == PM_SUSPEND_PREPARE || event == PM_HIBERNATION_PREPARE ||
+		      event == PM_RESTORE_PREPARE;
+
 	guard(mutex)(&vmx_lock);
-	switch (event) {
-	case PM_SUSPEND_PREPARE:
-	case PM_HIBERNATION_PREPARE:
-	case PM_RESTORE_PREPARE:
-		if (vmx_crash) {
-			pr_info("the host cannot suspend while there are VMs\n");
-			return notifier_from_errno(-EBUSY);
-		}
-		suspending = true;
-		break;
-	default:
-		suspending = false;
-		break;
+	if (begins && vmx_crash) {
+		pr_info("the host cannot suspend while there are VMs\n");
+		return notifier_from_errno(-EBUSY);
 	}
+	suspending = begins;
 	return NOTIFY_DONE;
 }
 

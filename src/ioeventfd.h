@@ -7,11 +7,8 @@
 #define DF_IOEVENTFD_H
 
 #include <linux/rcupdate.h>
-#include <linux/types.h>
 
 #include "vm.h"
-
-struct eventfd_ctx;
 
 /**
  * struct df_ioeventfd - the writes that signal an eventfd

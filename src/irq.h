@@ -5,15 +5,9 @@
 #ifndef DF_IRQ_H
 #define DF_IRQ_H
 
-#include <linux/list.h>
-#include <linux/mutex.h>
-#include <linux/spinlock.h>
-#include <linux/types.h>
-
+#include "types.h"
 struct df_ioeventfds;
 struct df_routes;
-struct df_vcpu;
-struct df_vm;
 
 /**
  * struct df_irq - a VM's routes, irqfds and ioeventfds

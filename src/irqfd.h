@@ -6,14 +6,11 @@
 #define DF_IRQFD_H
 
 #include <linux/irqbypass.h>
-#include <linux/list.h>
 #include <linux/msi.h>
-#include <linux/types.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
-struct df_vm;
-struct eventfd_ctx;
+#include "types.h"
 
 /**
  * struct df_irqfd - an eventfd that raises a GSI, or is a queue's

@@ -6,10 +6,10 @@
 #define DF_ROUTING_H
 
 #include <linux/msi.h>
-#include <linux/types.h>
+
+#include "types.h"
 
 struct df_routes;
-struct df_vm;
 struct kvm_irq_routing_entry;
 
 /* KVM's KVM_MAX_IRQ_ROUTES; GSIs are numbered from 0. */

@@ -26,8 +26,7 @@ static void vm_destroy(struct df_vm *vm)
 	df_memory_destroy(vm);
 	df_arch_vm_destroy(vm);
 	mmdrop(vm->mm);
-	kvfree(vm->slots);
-	kfree(vm);
+	kvfree(vm);
 	atomic_dec(&df_vms);
 }
 
@@ -143,22 +142,19 @@ int df_vm_create(void)
 	struct df_vm *vm;
 	int err;
 
-	vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	vm = kvzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
 	if (!vm)
 		return -ENOMEM;
-	vm->slots = kvcalloc(DF_MAX_SLOTS, sizeof(*vm->slots), GFP_KERNEL_ACCOUNT);
-	if (!vm->slots) {
-		err = -ENOMEM;
-		goto free_vm;
-	}
 	refcount_set(&vm->refs, 1);
 	mutex_init(&vm->lock);
 	init_rwsem(&vm->memory_lock);
 	xa_init_flags(&vm->doorbells, XA_FLAGS_ACCOUNT);
 	df_irq_init(&vm->irq);
 	err = df_arch_vm_init(vm);
-	if (err)
-		goto free_slots;
+	if (err) {
+		kvfree(vm);
+		return err;
+	}
 	vm->mm = current->mm;
 	mmgrab(vm->mm);
 	atomic_inc(&df_vms);
@@ -166,11 +162,5 @@ int df_vm_create(void)
 	err = anon_inode_getfd("dragonfly-vm", &vm_fops, vm, O_RDWR | O_CLOEXEC);
 	if (err < 0)
 		df_vm_put(vm);
-	return err;
-
-free_slots:
-	kvfree(vm->slots);
-free_vm:
-	kfree(vm);
 	return err;
 }

@@ -3,15 +3,13 @@
 #define DF_VM_H
 
 #include <linux/atomic.h>
-#include <linux/mm_types.h>
-#include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
 #include <linux/xarray.h>
 
 #include "arch.h"
 #include "irq.h"
-#include "types.h"
+#include "slots.h"
 #include "vcpu.h"
 
 #define DF_MAX_VCPUS	64
@@ -40,7 +38,7 @@ struct df_vm {
 	struct mutex lock;
 	struct df_vcpu *vcpus[DF_MAX_VCPUS];
 	struct rw_semaphore memory_lock;
-	struct df_slot *slots;
+	struct df_slot slots[DF_MAX_SLOTS];
 	unsigned int slots_end;
 	u64 slots_age;
 	unsigned int logged_slots;

@@ -5,7 +5,6 @@
 #ifndef DF_HALT_H
 #define DF_HALT_H
 
-#include "types.h"
 #include "vcpu.h"
 
 /** halt_vcpu_init() - the boot processor runs, others wait to be started. */

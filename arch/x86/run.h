@@ -6,7 +6,6 @@
 
 #include "arch.h"
 #include "debug.h"
-#include "types.h"
 #include "vcpu.h"
 
 /* What an exit needs that the inner ring cannot do; beside DF_RESUME and DF_TO_USER. */

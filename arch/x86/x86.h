@@ -9,17 +9,11 @@
 #include <linux/bitops.h>
 #include <linux/kvm_para.h>
 #include <linux/math64.h>
-#include <linux/percpu.h>
 #include <linux/preempt.h>
-#include <linux/rcuwait.h>
-#include <linux/smp.h>
 #include <linux/spinlock.h>
-#include <asm/apicdef.h>
-#include <asm/cpufeature.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
 #include <asm/fpu/types.h>
-#include <asm/irq_vectors.h>
 #include <asm/mtrr.h>
 #include <asm/perf_event.h>
 #include <asm/processor.h>
@@ -27,7 +21,6 @@
 #include <asm/segment.h>
 #include <asm/trapnr.h>
 #include <asm/tsc.h>
-#include <asm/vmx.h>
 
 #include "apic/bypass.h"
 #include "apic/delivery.h"

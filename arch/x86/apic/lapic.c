@@ -119,7 +119,8 @@ int lapic_create(struct df_vcpu *vcpu)
 
 /* ---- registers ------------------------------------------------------------------------ */
 
-int lapic_read(struct df_vcpu *vcpu, unsigned int reg, u32 *value)
+/* As the guest sees it: 0, or -EINVAL if there is none, or it cannot be read. */
+static int read_register(struct df_vcpu *vcpu, unsigned int reg, u32 *value)
 {
 	if (!is_readable(reg, lapic_is_x2apic(vcpu)))
 		return -EINVAL;
@@ -285,7 +286,7 @@ int lapic_read_msr(struct df_vcpu *vcpu, u32 index, u64 *value)
 	unsigned int reg = (index - APIC_BASE_MSR) << 4;
 	u32 low;
 
-	if (!lapic_is_here(vcpu) || !lapic_is_x2apic(vcpu) || lapic_read(vcpu, reg, &low))
+	if (!lapic_is_here(vcpu) || !lapic_is_x2apic(vcpu) || read_register(vcpu, reg, &low))
 		return -EINVAL;
 	*value = low;
 	if (reg == APIC_ICR)
@@ -338,7 +339,7 @@ bool lapic_access(struct df_vcpu *vcpu, u64 gpa, void *data, unsigned int len, b
 			lapic_write(vcpu, reg, value);
 		return true;
 	}
-	lapic_read(vcpu, reg, &value);
+	read_register(vcpu, reg, &value);
 	memset(data, 0, len);
 	if ((gpa & 15) < sizeof(value))
 		memcpy(data, (u8 *)&value + (gpa & 3),

@@ -98,22 +98,12 @@ void lapic_reset(struct df_vcpu *vcpu);
 int lapic_set_base(struct df_vcpu *vcpu, u64 value, bool host);
 
 /**
- * lapic_read() - a register, as the guest sees it
- * @vcpu: the vCPU
- * @reg: its offset in the page
- * @value: filled in
- *
- * Return: 0, or -EINVAL if there is none, or it cannot be read.
- */
-int lapic_read(struct df_vcpu *vcpu, unsigned int reg, u32 *value);
-
-/**
  * lapic_write() - a register, with all that follows from it
  *
  * The CPU may have put @value into the page already.
  *
  * Context: The vCPU's thread, no VMCS in hand.
- * Return: As lapic_read().
+ * Return: 0, or -EINVAL if there is none, or it cannot be written.
  */
 int lapic_write(struct df_vcpu *vcpu, unsigned int reg, u32 value);
 

@@ -22,10 +22,8 @@
 
 #include <linux/smp.h>
 #include <asm/irq_vectors.h>
-#include <asm/posted_intr.h>
 
 #include "apic/lapic.h"
-#include "types.h"
 
 /** posted_clear() - forget what is on its way. Context: The vCPU's thread. */
 void posted_clear(struct df_vcpu *vcpu);

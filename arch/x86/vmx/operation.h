@@ -9,7 +9,6 @@
 #define DF_VMX_OPERATION_H
 
 #include <linux/bug.h>
-#include <linux/cpumask.h>
 #include <linux/errno.h>
 #include <asm/asm.h>
 #include <asm/msr.h>
