@@ -96,12 +96,13 @@ static int set_max_vcpu_id(struct df_vm *vm, u64 max)
 	return 0;
 }
 
-static int set_x2apic_api(struct df_vm *vm, u64 flags)
+static int add_flags(struct df_vm *vm, u64 *to, u64 flags, u64 known)
 {
-	if (flags & ~(u64)X2APIC_API)
+	if (flags & ~known)
 		return -EINVAL;
+
 	guard(mutex)(&vm->lock);
-	WRITE_ONCE(vm->arch.x2apic_api, vm->arch.x2apic_api | flags);
+	WRITE_ONCE(*to, *to | flags);
 	return 0;
 }
 
@@ -119,15 +120,6 @@ static int set_bus_cycle(struct df_vm *vm, u64 ns)
 	return 0;
 }
 
-static int disable_exits(struct df_vm *vm, u64 exits)
-{
-	if (exits & ~(u64)VMCS_DISABLED_EXITS)
-		return -EINVAL;
-	guard(mutex)(&vm->lock);
-	WRITE_ONCE(vm->arch.disabled_exits, vm->arch.disabled_exits | exits);
-	return 0;
-}
-
 int df_arch_enable_cap(struct df_vm *vm, const struct kvm_enable_cap *cap)
 {
 	switch (cap->cap) {
@@ -136,7 +128,7 @@ int df_arch_enable_cap(struct df_vm *vm, const struct kvm_enable_cap *cap)
 			return -EINVAL;
 		return create_irqchip(vm, true, cap->args[0], -EEXIST);
 	case KVM_CAP_X2APIC_API:
-		return set_x2apic_api(vm, cap->args[0]);
+		return add_flags(vm, &vm->arch.x2apic_api, cap->args[0], X2APIC_API);
 	case KVM_CAP_MAX_VCPU_ID:
 		return set_max_vcpu_id(vm, cap->args[0]);
 	case KVM_CAP_X86_APIC_BUS_CYCLES_NS:
@@ -147,7 +139,7 @@ int df_arch_enable_cap(struct df_vm *vm, const struct kvm_enable_cap *cap)
 		WRITE_ONCE(vm->arch.user_msrs, cap->args[0]);
 		return 0;
 	case KVM_CAP_X86_DISABLE_EXITS:
-		return disable_exits(vm, cap->args[0]);
+		return add_flags(vm, &vm->arch.disabled_exits, cap->args[0], VMCS_DISABLED_EXITS);
 	case KVM_CAP_MSR_PLATFORM_INFO:
 		WRITE_ONCE(vm->arch.no_platform_info, !cap->args[0]);
 		return 0;

@@ -422,10 +422,7 @@ static void set_segment(int n, const struct kvm_segment *s)
 	/* The CPU wants of data segments at entry what software seldom keeps. */
 	else if (n < DF_SEG_LDTR && n != DF_SEG_CS)
 		ar |= VMX_AR_TYPE_ACCESSES_MASK;
-	vmcs_write(GUEST_ES_BASE + 2 * n, s->base);
-	vmcs_write(GUEST_ES_LIMIT + 2 * n, s->limit);
-	vmcs_write(GUEST_ES_SELECTOR + 2 * n, s->selector);
-	vmcs_write(GUEST_ES_AR_BYTES + 2 * n, ar);
+	vmcs_set_segment(n, s->selector, s->base, s->limit, ar);
 }
 
 /* Both structures of KVM's begin with the segments, in an order of its own. */

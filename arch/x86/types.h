@@ -68,7 +68,7 @@ struct df_vm_arch {
 	struct df_ept ept;
 	struct cpumask cpus;
 	bool irqchip, split;
-	u32 x2apic_api;
+	u64 x2apic_api;
 	u32 boot_cpu, max_vcpu_id;
 	u64 bus_cycle_ns;
 	bool bypass;

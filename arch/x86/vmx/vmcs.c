@@ -192,7 +192,7 @@ static void init_controls(struct df_vcpu *vcpu)
 		vmcs_write(unused[i], 0);
 }
 
-static void init_segment(int n, u16 selector, u64 base, u32 limit, u32 access)
+void vmcs_set_segment(int n, u16 selector, u64 base, u32 limit, u32 access)
 {
 	vmcs_write(GUEST_ES_SELECTOR + 2 * n, selector);
 	vmcs_write(GUEST_ES_BASE + 2 * n, base);
@@ -212,12 +212,12 @@ void vmcs_reset(struct df_vcpu *vcpu, bool init)
 	vcpu->rflags = X86_EFLAGS_FIXED;
 	vcpu->dirty |= DF_DIRTY_ALL;
 
-	init_segment(DF_SEG_CS, 0xf000, 0xffff0000, 0xffff, 0x9b);
+	vmcs_set_segment(DF_SEG_CS, 0xf000, 0xffff0000, 0xffff, 0x9b);
 	for (int n = 0; n < DF_SEG_LDTR; n++)
 		if (n != DF_SEG_CS)
-			init_segment(n, 0, 0, 0xffff, 0x93);
-	init_segment(DF_SEG_LDTR, 0, 0, 0xffff, 0x82);
-	init_segment(DF_SEG_TR, 0, 0, 0xffff, 0x8b);
+			vmcs_set_segment(n, 0, 0, 0xffff, 0x93);
+	vmcs_set_segment(DF_SEG_LDTR, 0, 0, 0xffff, 0x82);
+	vmcs_set_segment(DF_SEG_TR, 0, 0, 0xffff, 0x8b);
 	vmcs_write(GUEST_GDTR_LIMIT, 0xffff);
 	vmcs_write(GUEST_IDTR_LIMIT, 0xffff);
 

@@ -41,7 +41,7 @@ void vmcs_switch_counters(u64 guest, u64 host);
 /** vmcs_can() - does this host have one of the secondary controls? */
 bool vmcs_can(u32 secondary);
 
-/* Of the current VMCS: a secondary control on or off; exceptions that exit beside ours. */
+/* Of the current VMCS: controls on or off; exceptions that exit beside ours; a DF_SEG_*. */
 void vmcs_set(enum vmcs_field controls, u32 bits, bool on);
 
 static inline void vmcs_use(u32 secondary, bool on)
@@ -50,7 +50,7 @@ static inline void vmcs_use(u32 secondary, bool on)
 }
 
 void vmcs_set_exceptions(u32 others);
-
+void vmcs_set_segment(int n, u16 selector, u64 base, u32 limit, u32 access);
 /* From entry.S; -1 is VMfail, -2 a fault, and all else is of run_exit(). */
 int vmx_enter(struct df_vcpu *vcpu, bool launched);
 extern char vmx_exit_point[];
