@@ -157,12 +157,13 @@ lint:	## every static checker; no warning is too small
 lint-selftest:	## prove that each checker finds a seeded bug
 	@tools/lint/selftest
 
+# ENGINE=kvm measures what this machine has; BASELINE=FILE is an earlier results.json.
 bench:	## measure against KVM, in instructions of an emulated CPU
-	@tools/bench/bench
+	@tools/bench/bench $(if $(ENGINE),--engine $(ENGINE)) $(if $(BASELINE),--baseline $(BASELINE))
 
-$(BUILD)/bench/client: tools/bench/client.c selftests/guest.h
+$(BUILD)/bench/client: $(wildcard tools/bench/*.[ch] selftests/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(USER_CFLAGS) -Iselftests -o $@ $<
+	$(CC) $(USER_CFLAGS) -Iselftests -o $@ $(filter tools/bench/%.c,$^) -pthread -lm
 
 # --- installing -----------------------------------------------------------
 
