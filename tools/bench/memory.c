@@ -52,9 +52,10 @@ static uint64_t used_since(long before)
 	return before > after ? before - after : 0;
 }
 
+/* In whole pages: what there is less is somebody else's. */
 static double to_kib(uint64_t pages, unsigned int vms)
 {
-	return (double)pages * (getpagesize() / KIB) / vms;
+	return (double)((pages + vms / 2) / vms) * (getpagesize() / KIB);
 }
 
 /* ---- of a VM ----------------------------------------------------------------- */
@@ -122,7 +123,7 @@ void bench_memory(void)
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		double kib = measure_kind(&kinds[i]);
 
-		bench_report("KiB", kib, VARIES, "%s", kinds[i].name);
+		bench_report("KiB", kib, EXACT, "%s", kinds[i].name);
 		if (kinds[i].apic)
 			one = kib;
 	}
@@ -174,8 +175,8 @@ static void measure_tables(const struct guest_memory_kind *kind, uint8_t *memory
 	sleep(1);
 	if (!report)
 		return;
-	bench_report("KiB", vm, VARIES, "memory-%s-of-%s", kind->size_name, kind->page_name);
-	bench_report("KiB", both - vm, VARIES, "ept-%s-of-%s", kind->size_name, kind->page_name);
+	bench_report("KiB", vm, EXACT, "memory-%s-of-%s", kind->size_name, kind->page_name);
+	bench_report("KiB", both - vm, EXACT, "ept-%s-of-%s", kind->size_name, kind->page_name);
 }
 
 /* The same little memory again and again: what the tables are like does not change. */
