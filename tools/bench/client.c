@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * client [-c] [-n EVENTS] [-r MSR] [-w MSR] DEVICE PART... - what a hypervisor costs,
+ * client [-t] [-n EVENTS] [-r MSR] [-w MSR] DEVICE PART... - what a hypervisor costs,
  * through the KVM API.
  *
  * On a host with one emulated CPU a tick of the TSC is an instruction of host or guest.
- * -c is for any other host: ticks are cycles then. -n is how many events a latency is
+ * -t is for any other host: ticks are only that then. -n is how many events a latency is
  * taken from. -r and -w choose the MSR to read and to write.
  */
 #include <math.h>
@@ -43,7 +43,7 @@ void bench_report(const char *unit, double value, enum bench_kind kind, const ch
 	vprintf(format, ap);
 	va_end(ap);
 	printf(" %s %.*f %s\n", unit, value == floor(value) ? 0 : 2, value,
-	       kind == EXACT && !bench.cycles ? "exact" : "varies");
+	       kind == EXACT && !bench.ticks ? "exact" : "varies");
 	/* What came before a failure is worth something too. */
 	fflush(stdout);
 }
@@ -131,7 +131,7 @@ static void check_tick(void)
 		if (ticks >= 20000 && ticks <= 22000)
 			return;
 	}
-	errx(1, "a tick is not an instruction here: 20000 instructions took %lu; try -c", ticks);
+	errx(1, "a tick is not an instruction here: 20000 instructions took %lu; try -t", ticks);
 }
 
 static void measure(const char *part)
@@ -148,11 +148,11 @@ int main(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "cn:r:w:")) != -1) {
+	while ((option = getopt(argc, argv, "tn:r:w:")) != -1) {
 		switch (option) {
-		case 'c':
-			bench.cycles = true;
-			bench.unit = "cycles";
+		case 't':
+			bench.ticks = true;
+			bench.unit = "ticks";
 			break;
 		case 'n':
 			bench.events = strtoul(optarg, NULL, 0);
@@ -168,11 +168,11 @@ int main(int argc, char **argv)
 		}
 	}
 	if (argc < optind + 2)
-		errx(2, "usage: client [-c] [-n EVENTS] [-r MSR] [-w MSR] DEVICE PART...");
+		errx(2, "usage: client [-t] [-n EVENTS] [-r MSR] [-w MSR] DEVICE PART...");
 	setenv("KVM_DEVICE", argv[optind], 1);
 	bench.device = strrchr(argv[optind], '/');
 	bench.device = bench.device ? bench.device + 1 : argv[optind];
-	if (!bench.cycles)
+	if (!bench.ticks)
 		check_tick();
 	while (++optind < argc)
 		measure(argv[optind]);

@@ -17,7 +17,7 @@ enum bench_kind { EXACT, VARIES };
 
 struct bench {
 	const char *device; /* the name of its file */
-	bool cycles; /* are what a TSC counts here, and nothing is exact */
+	bool ticks; /* are no instructions here, and nothing is exact */
 	const char *unit; /* of a difference of two RDTSC */
 	unsigned int events; /* of which a latency is the median, or the worst */
 	uint64_t rdmsr, wrmsr; /* the MSRs of the round trips */

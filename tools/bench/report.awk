@@ -77,7 +77,7 @@ function print_json(	r) {
 	print "  " pair("host_kernel", quote(host["kernel"])) "," >json
 	print "  " pair("host_cpu", quote(host["cpu"])) "," >json
 	print "  " pair("engine", quote(engine)) "," >json
-	print "  " pair("unit", quote("instructions are of host and guest on emulated CPUs, never a time")) "," >json
+	print "  " pair("unit", quote("instructions are of host and guest on one emulated CPU, ticks of a TSC; never a time")) "," >json
 	print "  " pair("results", "[") >json
 	for (r = 1; r <= n; r++)
 		print "    {" object(r) "}" (r < n ? "," : "") >json
