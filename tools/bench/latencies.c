@@ -14,7 +14,7 @@
 
 #define GSI 1
 #define DEADLINE_SPIN 4000 /* so far ahead that the guest waits for it */
-#define DEADLINE_HALT 30000
+#define DEADLINE_HALT 20000
 #define DOORBELLS "/dev/vhost-vdpa-0"
 
 /* What a sender writes to its ICR. */
