@@ -54,10 +54,9 @@ static long locate(const struct df_ioeventfds *table, u64 addr, u32 len, bool an
 	return ~(long)first;
 }
 
-static struct df_ioeventfd *find(const struct df_vm *vm, bool mmio, u64 addr, unsigned int len,
-				 u64 data)
+static noinline struct df_ioeventfd *find_matching(struct df_ioeventfds *table, u64 addr,
+						   unsigned int len, u64 data)
 {
-	struct df_ioeventfds *table = rcu_dereference_sched(vm->irq.ioeventfds[mmio]);
 	long at;
 
 	if (len && len < sizeof(data))
@@ -66,6 +65,27 @@ static struct df_ioeventfd *find(const struct df_vm *vm, bool mmio, u64 addr, un
 	if (at < 0 || (!len && table->sorted[at].len))
 		return NULL;
 	return &table->sorted[at];
+}
+
+/* Most are the only one at their address, and do not ask what is written. */
+static __always_inline struct df_ioeventfd *find(const struct df_vm *vm, bool mmio, u64 addr,
+						 unsigned int len, u64 data)
+{
+	struct df_ioeventfds *table = rcu_dereference_sched(vm->irq.ioeventfds[mmio]);
+	struct df_ioeventfd *it;
+
+	if (!table)
+		return NULL;
+	/* The last one that is not behind it; no table is empty. */
+	it = table->sorted;
+	for (u32 n = table->nr; n > 1; n -= n / 2)
+		if (it[n / 2].addr <= addr)
+			it += n / 2;
+	if (it->addr != addr)
+		return NULL;
+	if (likely(!it->len || (it->len == len && it->any)))
+		return it;
+	return find_matching(table, addr, len, data);
 }
 
 static struct eventfd_ctx *kick(const struct df_ioeventfd *it)

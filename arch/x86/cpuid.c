@@ -37,33 +37,38 @@ static noinline const struct kvm_cpuid_entry2 *search(const struct df_vcpu *vcpu
 }
 
 /* The first 32 leaves of each of the four ranges, which guests ask for most. */
-#define IS_NEAR(leaf)		(!((leaf) & 0x3fffffe0))
+#define NEAR_SLOT(leaf)		(rol32(leaf, 2) % DF_NR_NEAR_LEAVES)
+#define NEAR_LEAF(slot)		rol32(slot, 30)
 
-static u32 near_leaf(u32 slot)
+/* Where it begins, if it is a near one and there; if not, this is another leaf's. */
+static __always_inline const struct kvm_cpuid_entry2 *near(const struct df_vcpu *vcpu,
+							   u32 leaf)
 {
-	return (slot & 31) | (slot & 0x60) << 25;
-}
-
-static u32 near_slot(u32 leaf)
-{
-	return (leaf & 31) | (leaf >> 25 & 0x60);
+	return (const void *)vcpu->cpuid + vcpu->near_cpuid[NEAR_SLOT(leaf)];
 }
 
 static void find_near(struct df_vcpu *vcpu)
 {
-	for (u32 slot = 0; slot < ARRAY_SIZE(vcpu->near_cpuid); slot++)
-		vcpu->near_cpuid[slot] = search(vcpu, near_leaf(slot)) - vcpu->cpuid;
+	for (u32 slot = 0; slot < DF_NR_NEAR_LEAVES; slot++) {
+		u32 leaf = NEAR_LEAF(slot);
+		size_t n = search(vcpu, leaf) - vcpu->cpuid;
+
+		/* What follows XCR0 is more work anyway. */
+		if (n == vcpu->nr_cpuid || leaf == LEAF_XSTATE)
+			n = 0;
+		vcpu->near_cpuid[slot] = n * sizeof(*vcpu->cpuid);
+	}
 }
 
 /* Of those with the same leaf the first that user space gave is the one. */
-static __always_inline const struct kvm_cpuid_entry2 *find(const struct df_vcpu *vcpu,
-							   u32 leaf, u32 subleaf)
+static const struct kvm_cpuid_entry2 *find(const struct df_vcpu *vcpu, u32 leaf, u32 subleaf)
 {
-	const struct kvm_cpuid_entry2 *e = vcpu->cpuid, *end = e + vcpu->nr_cpuid;
+	const struct kvm_cpuid_entry2 *e, *end = vcpu->cpuid + vcpu->nr_cpuid;
 
-	if (likely(IS_NEAR(leaf)))
-		e += vcpu->near_cpuid[near_slot(leaf)];
-	else
+	if (!vcpu->nr_cpuid)
+		return NULL;
+	e = near(vcpu, leaf);
+	if (e->function != leaf)
 		e = search(vcpu, leaf);
 	for (; e < end && e->function == leaf; e++)
 		if (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || e->index == subleaf)
@@ -129,12 +134,16 @@ void cpuid_pv_enforce(struct df_vcpu *vcpu, bool enforce)
 /* What follows the registers, whatever user space says; the VMCS current. */
 static __always_inline u32 follow_cr4(u32 ecx)
 {
-	return vmcs_read(GUEST_CR4) & X86_CR4_OSXSAVE ? ecx | OSXSAVE : ecx & ~OSXSAVE;
+	u32 on = vmcs_peek(GUEST_CR4) & X86_CR4_OSXSAVE;
+
+	return (ecx & ~OSXSAVE) | on * (OSXSAVE / X86_CR4_OSXSAVE);
 }
 
 static __always_inline u32 follow_apic(const struct df_vcpu *vcpu, u32 edx)
 {
-	return vcpu->apic_base & MSR_IA32_APICBASE_ENABLE ? edx | APIC : edx & ~APIC;
+	u32 on = vcpu->apic_base & MSR_IA32_APICBASE_ENABLE;
+
+	return (edx & ~APIC) | on / (MSR_IA32_APICBASE_ENABLE / APIC);
 }
 
 static bool follows_xcr0(u32 leaf, u32 subleaf)
@@ -168,31 +177,30 @@ static noinline void answer_none(struct df_vcpu *vcpu, u32 leaf, u32 subleaf)
 	vcpu->regs[DF_RDX] = e ? e->edx : 0;
 }
 
-static noinline void answer_xstate(struct df_vcpu *vcpu, u32 subleaf)
-{
-	vcpu->regs[DF_RBX] = fpu_size(vcpu->xcr0, subleaf == 1);
-}
-
 /* By hand, not by a copy of the entry: there are not many exits that come more often. */
-static __always_inline void answer(struct df_vcpu *vcpu, u32 leaf, u32 subleaf)
+static __always_inline void answer(struct df_vcpu *vcpu, const struct kvm_cpuid_entry2 *e)
 {
-	const struct kvm_cpuid_entry2 *e = find(vcpu, leaf, subleaf);
 	u64 *regs = vcpu->regs;
 
-	if (unlikely(!e)) {
-		answer_none(vcpu, leaf, subleaf);
-		return;
-	}
 	regs[DF_RAX] = e->eax;
 	regs[DF_RBX] = e->ebx;
 	regs[DF_RCX] = e->ecx;
 	regs[DF_RDX] = e->edx;
+}
+
+/* Of a near leaf that has no subleaves. */
+static __always_inline bool answer_plain(struct df_vcpu *vcpu, u32 leaf)
+{
+	const struct kvm_cpuid_entry2 *e = near(vcpu, leaf);
+
+	if (unlikely(!vcpu->nr_cpuid || e->function != leaf || e->flags))
+		return false;
+	answer(vcpu, e);
 	if (leaf == 1) {
-		regs[DF_RCX] = follow_cr4(e->ecx);
-		regs[DF_RDX] = follow_apic(vcpu, e->edx);
-	} else if (follows_xcr0(leaf, subleaf)) {
-		answer_xstate(vcpu, subleaf);
+		vcpu->regs[DF_RCX] = follow_cr4(e->ecx);
+		vcpu->regs[DF_RDX] = follow_apic(vcpu, e->edx);
 	}
+	return true;
 }
 
 static bool is_faulting(const struct df_vcpu *vcpu)
@@ -201,13 +209,34 @@ static bool is_faulting(const struct df_vcpu *vcpu)
 	       VMX_AR_DPL(vmcs_read(GUEST_SS_AR_BYTES));
 }
 
+/* What remains, from faults to subleaves. */
+static noinline int answer_rest(struct df_vcpu *vcpu)
+{
+	u32 leaf = vcpu->regs[DF_RAX], subleaf = vcpu->regs[DF_RCX];
+	const struct kvm_cpuid_entry2 *e = find(vcpu, leaf, subleaf);
+
+	if (is_faulting(vcpu)) {
+		events_gp(vcpu);
+		return run_prepare(vcpu);
+	}
+	if (!e) {
+		answer_none(vcpu, leaf, subleaf);
+	} else {
+		struct kvm_cpuid_entry2 now = *e;
+
+		now.index = subleaf;
+		follow_registers(vcpu, &now);
+		answer(vcpu, &now);
+	}
+	return run_finish(vcpu);
+}
+
 int cpuid_handle(struct df_vcpu *vcpu)
 {
-	if (unlikely(is_faulting(vcpu)))
-		return events_gp(vcpu);
-	answer(vcpu, vcpu->regs[DF_RAX], vcpu->regs[DF_RCX]);
-	exit_skip(vcpu);
-	return DF_RESUME;
+	if (unlikely(vcpu->stored_msrs[DF_STORED_MISC_FEATURES] ||
+		     !answer_plain(vcpu, vcpu->regs[DF_RAX])))
+		return answer_rest(vcpu);
+	return run_finish(vcpu);
 }
 
 /* The place that user space gave it is kept where nothing else is. */

@@ -71,7 +71,7 @@ void events_requeue(struct df_vcpu *vcpu)
 
 	vcpu->inject_info = exit->idt_info & ~(u32)INTR_INFO_UNBLOCK_NMI;
 	vcpu->inject_error = vmcs_read(IDT_VECTORING_ERROR_CODE);
-	vcpu->inject_len = exit->insn_len;
+	vcpu->inject_len = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
 	/* An NMI that is delivered blocks others; one that was not, does not yet. */
 	if ((exit->idt_info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR)
 		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,

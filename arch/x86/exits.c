@@ -38,7 +38,7 @@ static int unexpected(struct df_vcpu *vcpu)
 
 /* ---- the inner ring: interrupts off, the VMCS current ---------------------------- */
 
-static noinline int exception(void)
+static int exception(void)
 {
 	u32 info = vmcs_read(VM_EXIT_INTR_INFO) & INTR_TYPE_VECTOR;
 
@@ -46,6 +46,11 @@ static noinline int exception(void)
 }
 
 /* Memory is coherent: INVD would lose the host's, and WBINVD has nothing to do. */
+static noinline int nothing(struct df_vcpu *vcpu)
+{
+	return run_finish(vcpu);
+}
+
 static int skip(struct df_vcpu *vcpu)
 {
 	exit_skip(vcpu);
@@ -55,31 +60,27 @@ static int skip(struct df_vcpu *vcpu)
 /* SDM, "Exit Qualification for I/O Instructions". */
 
 /* Out of the way of those that are not traced. */
-static noinline void trace_pio(struct df_vcpu *vcpu, bool write, u32 value)
+static noinline void trace_pio(struct df_vcpu *vcpu, bool write, u64 q, u32 value)
 {
-	u64 q = vcpu->exit.qualification;
-
 	trace_df_pio(vcpu->id, write, IO_PORT(q), IO_SIZE(q), value);
 }
 
 /* A 32-bit result clears the upper half, smaller ones leave the rest alone. */
 static int complete_in(struct df_vcpu *vcpu)
 {
-	u64 *rax = &vcpu->regs[DF_RAX], value = 0;
-	u8 size = IO_SIZE(vcpu->exit.qualification);
+	u64 *rax = &vcpu->regs[DF_RAX], q = vcpu->exit.qualification, value = 0;
+	u8 size = IO_SIZE(q);
 
 	memcpy(&value, df_vcpu_pio_data(vcpu), size);
-	trace_pio(vcpu, false, value);
+	trace_pio(vcpu, false, q, value);
 	if (size == 4)
 		*rax = 0;
 	memcpy(rax, &value, size);
 	return skip(vcpu);
 }
 
-int exit_pio(struct df_vcpu *vcpu, u64 q)
+static __always_inline int tell_pio(struct kvm_run *run, u64 q)
 {
-	struct kvm_run *run = vcpu->run;
-
 	run->io.direction = q & IO_IN ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
 	run->io.size = IO_SIZE(q);
 	run->io.port = IO_PORT(q);
@@ -89,39 +90,48 @@ int exit_pio(struct df_vcpu *vcpu, u64 q)
 	return DF_TO_USER;
 }
 
-/* An eventfd stays what it is while interrupts are off: until it is signalled. */
-static noinline bool is_kick(struct df_vcpu *vcpu, u64 q)
+int exit_pio(struct df_vcpu *vcpu, u64 q)
 {
-	vcpu->kick = df_ioeventfd_find(vcpu->vm, false, IO_PORT(q), IO_SIZE(q), vcpu->regs[DF_RAX]);
-	return vcpu->kick;
+	return tell_pio(vcpu->run, q);
 }
 
-/* With it OUT is done as far as the guest knows: nothing is left for the next KVM_RUN. */
-static int inner_out(struct df_vcpu *vcpu, u64 q)
+/* It is done as far as the guest knows: the next KVM_RUN has nothing to finish. */
+static noinline int inner_out(struct df_vcpu *vcpu, u64 q)
 {
-	u32 data = vcpu->regs[DF_RAX];
-
-	if (trace_df_pio_enabled())
-		trace_pio(vcpu, true, data);
-	exit_skip(vcpu);
-	if (df_ioeventfd_any(vcpu->vm, false) && is_kick(vcpu, q))
-		return DF_TO_WAKE;
 	/* Of the four bytes, user space looks at as many as it is told. */
-	*(u32 *)df_vcpu_pio_data(vcpu) = data;
+	*(u32 *)df_vcpu_pio_data(vcpu) = vcpu->regs[DF_RAX];
+	return run_finish_and(vcpu, tell_pio(vcpu->run, q & ~(u64)IO_IN));
+}
+
+/* An eventfd stays what it is while interrupts are off: until it is signalled. */
+static noinline int inner_kick(struct df_vcpu *vcpu, u64 q)
+{
+	vcpu->kick = df_ioeventfd_find(vcpu->vm, false, IO_PORT(q), IO_SIZE(q),
+				       vcpu->regs[DF_RAX]);
+	return vcpu->kick ? run_finish_and(vcpu, DF_TO_WAKE) : inner_out(vcpu, q);
+}
+
+static noinline int inner_in(struct df_vcpu *vcpu, u64 q)
+{
+	if (q & IO_STRING)
+		return DF_TO_MIDDLE;
+	vcpu->exit.qualification = q;
+	vcpu->exit.insn_len = vmcs_peek(VM_EXIT_INSTRUCTION_LEN);
+	vcpu->complete = complete_in;
 	return exit_pio(vcpu, q);
 }
 
 static noinline int inner_io(struct df_vcpu *vcpu)
 {
-	u64 q = vmcs_read(EXIT_QUALIFICATION);
+	u64 q = vmcs_peek(EXIT_QUALIFICATION);
 
-	if (q & IO_STRING)
-		return DF_TO_MIDDLE;
-	vcpu->exit.qualification = q;
-	if (!(q & IO_IN))
-		return inner_out(vcpu, q);
-	vcpu->complete = complete_in;
-	return exit_pio(vcpu, q);
+	if (unlikely(q & (IO_STRING | IO_IN)))
+		return inner_in(vcpu, q);
+	if (trace_df_pio_enabled())
+		trace_pio(vcpu, true, q, vcpu->regs[DF_RAX]);
+	if (df_ioeventfd_any(vcpu->vm, false))
+		return inner_kick(vcpu, q);
+	return inner_out(vcpu, q);
 }
 
 #define EPT_LINEAR	(EPT_VIOLATION_GVA_IS_VALID | EPT_VIOLATION_GVA_TRANSLATED)
@@ -142,57 +152,102 @@ static bool is_store(const struct vmx_exit *exit, u64 q)
  * say that it is, after this exit; KVM knows of CPUs that it is there, and of
  * hypervisors, which may be beneath us, that it may not be.
  */
-static noinline int inner_store(struct df_vcpu *vcpu)
+static int inner_store(struct df_vcpu *vcpu)
 {
 	u64 gpa;
 
 	if (!df_ioeventfd_any(vcpu->vm, true) || boot_cpu_has(X86_FEATURE_HYPERVISOR) ||
-	    !is_store(&vcpu->exit, vmcs_read(EXIT_QUALIFICATION)))
+	    !is_store(&vcpu->exit, vmcs_peek(EXIT_QUALIFICATION)))
 		return DF_TO_MIDDLE;
-	gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
+	gpa = vmcs_peek(GUEST_PHYSICAL_ADDRESS);
 	/* The APIC's page comes first. */
 	if (!((gpa ^ vcpu->apic_base) >> PAGE_SHIFT))
 		return DF_TO_MIDDLE;
 	vcpu->kick = df_ioeventfd_find_bare(vcpu->vm, gpa);
 	if (!vcpu->kick)
 		return DF_TO_MIDDLE;
-	exit_skip(vcpu);
-	return DF_TO_WAKE;
+	return run_finish_and(vcpu, DF_TO_WAKE);
 }
 
 /* The xAPIC's registers that the CPU leaves to us; the value is there already. */
-static noinline int apic_write_inner(struct df_vcpu *vcpu)
+static int apic_write_inner(struct df_vcpu *vcpu)
 {
 	u32 icr;
+	int ret;
 
 	if (vmcs_read(EXIT_QUALIFICATION) != APIC_ICR)
 		return DF_TO_MIDDLE;
 	icr = lapic_get(vcpu, APIC_ICR) & ~(u32)APIC_ICR_BUSY;
 	lapic_put(vcpu, APIC_ICR, icr);
-	return delivery_icr_inner(vcpu, lapic_get(vcpu, APIC_ICR2) >> 24, icr);
+	ret = delivery_icr_inner(vcpu, lapic_get(vcpu, APIC_ICR2) >> 24, icr);
+	return ret == DF_RESUME ? run_prepare(vcpu) : ret;
 }
 
-int exit_handle_inner(struct df_vcpu *vcpu)
+/* Exits that no instruction has asked for: they may come in the middle of a delivery. */
+static noinline int handle_event(struct df_vcpu *vcpu)
 {
-	switch (vcpu->exit.reason) {
+	struct vmx_exit *exit = &vcpu->exit;
+
+	exit->idt_info = vmcs_peek(IDT_VECTORING_INFO_FIELD);
+	if (unlikely(exit->idt_info & VECTORING_INFO_VALID_MASK))
+		events_requeue(vcpu);
+	switch (exit->reason) {
 	case EXIT_REASON_EXTERNAL_INTERRUPT:	return DF_TO_HOST;
 	case EXIT_REASON_EXCEPTION_NMI:		return exception();
-	case EXIT_REASON_CPUID:			return cpuid_handle(vcpu);
-	case EXIT_REASON_VMCALL:		return hypercall_handle_inner(vcpu);
-	case EXIT_REASON_IO_INSTRUCTION:	return inner_io(vcpu);
-	case EXIT_REASON_MSR_READ:		return msr_handle_inner(vcpu, false);
-	case EXIT_REASON_MSR_WRITE:		return msr_handle_inner(vcpu, true);
-	case EXIT_REASON_INVD:			return skip(vcpu);
-	case EXIT_REASON_WBINVD:		return skip(vcpu);
-	case EXIT_REASON_NMI_WINDOW:		return DF_RESUME;
-	case EXIT_REASON_HLT:			return halt_inner(vcpu);
+	case EXIT_REASON_NMI_WINDOW:		return run_prepare(vcpu);
 	case EXIT_REASON_EPT_VIOLATION:		return inner_store(vcpu);
 	case EXIT_REASON_APIC_WRITE:		return apic_write_inner(vcpu);
 	case EXIT_REASON_PREEMPTION_TIMER:
 		timer_exit(vcpu);
-		return DF_RESUME;
+		return run_prepare(vcpu);
 	default:				return DF_TO_MIDDLE;
 	}
+}
+
+static __always_inline int handle_inner(struct df_vcpu *vcpu)
+{
+	u32 reason = vmcs_read(VM_EXIT_REASON);
+
+	vcpu->exit.reason = reason;
+	/* Of an entry that failed nothing else is written. */
+	if (unlikely(reason >= DF_NR_EXIT_REASONS))
+		return reason & VMX_EXIT_REASONS_FAILED_VMENTRY ? DF_NO_ENTRY : DF_TO_MIDDLE;
+	vcpu->launched = true;
+	vcpu->exits[reason]++;
+	switch (reason) {
+	case EXIT_REASON_CPUID:			return cpuid_handle(vcpu);
+	case EXIT_REASON_VMCALL:		return hypercall_handle_inner(vcpu);
+	case EXIT_REASON_IO_INSTRUCTION:	return inner_io(vcpu);
+	case EXIT_REASON_MSR_READ:		return msr_read_inner(vcpu);
+	case EXIT_REASON_MSR_WRITE:		return msr_write_inner(vcpu);
+	case EXIT_REASON_INVD:
+	case EXIT_REASON_WBINVD:		return nothing(vcpu);
+	case EXIT_REASON_HLT:			return halt_inner(vcpu);
+	default:				return handle_event(vcpu);
+	}
+}
+
+int exit_handle_inner(struct df_vcpu *vcpu)
+{
+	return handle_inner(vcpu);
+}
+
+/*
+ * Between an exit and the next entry nobody looks for requests, work of the
+ * host's, or what others have posted. Who has something for a vCPU that says that
+ * it is in the guest sends its CPU an interrupt; held up until the entry, it
+ * ends the guest's stay right behind it, or moves what is posted.
+ */
+noinstr int run_exit(struct df_vcpu *vcpu)
+{
+	int ret;
+
+	if (unlikely(vcpu->apart))
+		return DF_UNHANDLED;
+	instrumentation_begin();
+	ret = handle_inner(vcpu);
+	instrumentation_end();
+	return ret;
 }
 
 /* ---- what is for the host: just outside of it, interrupts still off ---------------- */
@@ -227,16 +282,6 @@ void exit_handle_host(struct df_vcpu *vcpu)
 		host_interrupt(vcpu);
 	else if (vcpu->exit.reason == EXIT_REASON_EXCEPTION_NMI)
 		host_exception();
-}
-
-void exit_wake(struct df_vcpu *vcpu)
-{
-	if (vcpu->kick) {
-		eventfd_signal(vcpu->kick);
-		vcpu->kick = NULL;
-	}
-	if (vcpu->lapic.to_wake)
-		delivery_wake(vcpu);
 }
 
 /* ---- control registers -------------------------------------------------------------- */

@@ -12,7 +12,7 @@ void halt_vcpu_init(struct df_vcpu *vcpu)
 
 /* ---- HLT ----------------------------------------------------------------------------------- */
 
-/* What ends HLT. The registers are those of the exit. */
+/* What ends HLT. RFLAGS are those of the exit. */
 static bool is_woken(struct df_vcpu *vcpu)
 {
 	if (vcpu->inject_info || (vcpu->nmi_pending && !vcpu->nmis_blocked))
@@ -25,11 +25,11 @@ int halt_inner(struct df_vcpu *vcpu)
 {
 	if (!lapic_is_here(vcpu))
 		return DF_TO_MIDDLE;
-	vcpu->nmis_blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & GUEST_INTR_STATE_NMI;
+	vcpu->nmis_blocked = vmcs_peek(GUEST_INTERRUPTIBILITY_INFO) & GUEST_INTR_STATE_NMI;
+	vcpu->rflags = vmcs_peek(GUEST_RFLAGS);
 	if (!is_woken(vcpu))
 		return DF_TO_MIDDLE;
-	exit_skip(vcpu);
-	return DF_RESUME;
+	return run_finish_posted(vcpu);
 }
 
 static bool is_over(struct df_vcpu *vcpu)

@@ -4,7 +4,7 @@
 /* Numbers, arguments and answers have the width of the guest. */
 static bool is_wide(void)
 {
-	return vmcs_read(GUEST_CS_AR_BYTES) & VMX_AR_L_MASK;
+	return vmcs_peek(GUEST_CS_AR_BYTES) & VMX_AR_L_MASK;
 }
 
 static u64 argument(const struct df_vcpu *vcpu, int reg, bool wide)
@@ -12,11 +12,15 @@ static u64 argument(const struct df_vcpu *vcpu, int reg, bool wide)
 	return wide ? vcpu->regs[reg] : (u32)vcpu->regs[reg];
 }
 
-static int finish(struct df_vcpu *vcpu, s64 answer, bool wide)
+static __always_inline void answer(struct df_vcpu *vcpu, s64 value, bool wide)
 {
-	vcpu->regs[DF_RAX] = wide ? answer : (u32)answer;
-	exit_skip(vcpu);
-	return DF_RESUME;
+	vcpu->regs[DF_RAX] = wide ? value : (u32)value;
+}
+
+static __always_inline int finish(struct df_vcpu *vcpu, s64 value, bool wide)
+{
+	answer(vcpu, value, wide);
+	return run_finish(vcpu);
 }
 
 /* ---- KVM_HC_SEND_IPI: a bitmap of two words, the ID of its first bit, and ICR --------- */
@@ -38,17 +42,19 @@ static int check_ipi(const struct df_vcpu *vcpu)
 	return vcpu->regs[DF_RSI] & (APIC_DEST_LOGICAL | APIC_DEST_ALLBUT) ? -KVM_EINVAL : 0;
 }
 
-static int send_ipi_inner(struct df_vcpu *vcpu, bool wide)
+static noinline int send_ipi_inner(struct df_vcpu *vcpu, bool wide)
 {
 	struct delivery_set set = destinations(vcpu, wide);
-	int answer = check_ipi(vcpu);
+	int taken = check_ipi(vcpu);
 
-	if (!answer)
-		answer = delivery_to_set_inner(vcpu, &set, vcpu->regs[DF_RSI]);
-	if (answer == -EAGAIN)
+	if (!taken)
+		taken = delivery_to_set_inner(vcpu, &set, vcpu->regs[DF_RSI]);
+	if (taken == -EAGAIN)
 		return DF_TO_MIDDLE;
-	finish(vcpu, answer, wide);
-	return vcpu->lapic.to_wake ? DF_TO_WAKE : DF_RESUME;
+	answer(vcpu, taken, wide);
+	if (vcpu->lapic.to_wake)
+		return run_finish_and(vcpu, DF_TO_WAKE);
+	return run_finish_posted(vcpu);
 }
 
 /* NMIs, for one. */
@@ -77,7 +83,7 @@ int hypercall_handle_inner(struct df_vcpu *vcpu)
 {
 	bool wide = is_wide();
 
-	if (VMX_AR_DPL(vmcs_read(GUEST_SS_AR_BYTES)))
+	if (VMX_AR_DPL(vmcs_peek(GUEST_SS_AR_BYTES)))
 		return finish(vcpu, -KVM_EPERM, wide);
 	switch (argument(vcpu, DF_RAX, wide)) {
 	case KVM_HC_VAPIC_POLL_IRQ:
@@ -97,7 +103,7 @@ int hypercall_handle_inner(struct df_vcpu *vcpu)
 	return finish(vcpu, -KVM_ENOSYS, wide);
 }
 
-static int answer(struct df_vcpu *vcpu, bool wide)
+static int handle(struct df_vcpu *vcpu, bool wide)
 {
 	switch (argument(vcpu, DF_RAX, wide)) {
 	case KVM_HC_SEND_IPI:
@@ -119,5 +125,7 @@ int hypercall_handle(struct df_vcpu *vcpu)
 		return -EIO;
 	wide = is_wide();
 	run_vmcs_end();
-	return finish(vcpu, answer(vcpu, wide), wide);
+	answer(vcpu, handle(vcpu, wide), wide);
+	exit_skip(vcpu);
+	return DF_RESUME;
 }

@@ -431,37 +431,59 @@ static void finish_read(struct df_vcpu *vcpu, u64 value)
 	vcpu->regs[DF_RDX] = value >> 32;
 }
 
-int msr_handle_inner(struct df_vcpu *vcpu, bool write)
+/* May it, and who looks on? */
+static __always_inline bool asks_others(const struct df_vcpu *vcpu)
 {
-	u32 index = vcpu->regs[DF_RCX];
-	u64 *place, value = edx_eax(vcpu);
-	const struct row *row;
+	return unlikely(rcu_access_pointer(vcpu->vm->arch.msr_filter)) || trace_df_msr_enabled();
+}
 
-	if (write && index == LAPIC_MSR(APIC_ICR))
-		return lapic_icr_inner(vcpu, value);
-	if (unlikely(rcu_access_pointer(vcpu->vm->arch.msr_filter)))
+/* A plain number. */
+static __always_inline int read_inner(struct df_vcpu *vcpu)
+{
+	const struct row *row = find_for_guest(vcpu, vcpu->regs[DF_RCX]);
+
+	if (!row || row->place != STORED)
 		return DF_TO_MIDDLE;
-	if (write && index == MSR_IA32_TSC_DEADLINE) {
-		timer_set_deadline(vcpu, value);
-		exit_skip(vcpu);
-		return DF_RESUME;
-	}
-	row = find_for_guest(vcpu, index);
+	finish_read(vcpu, *stored(vcpu, row));
+	return run_finish(vcpu);
+}
+
+static int write_inner(struct df_vcpu *vcpu, u64 value)
+{
+	const struct row *row = find_for_guest(vcpu, vcpu->regs[DF_RCX]);
+	u64 *place;
+
 	if (!row || row->place != STORED)
 		return DF_TO_MIDDLE;
 	place = stored(vcpu, row);
-	if (write) {
-		if (!may_write(row, *place, value, false))
-			return DF_TO_MIDDLE;
-		if (row->check != IGNORED)
-			*place = value;
-	} else {
-		value = *place;
-		finish_read(vcpu, value);
+	if (!may_write(row, *place, value, false))
+		return DF_TO_MIDDLE;
+	if (row->check != IGNORED)
+		*place = value;
+	return run_finish(vcpu);
+}
+
+int msr_read_inner(struct df_vcpu *vcpu)
+{
+	if (asks_others(vcpu))
+		return DF_TO_MIDDLE;
+	return read_inner(vcpu);
+}
+
+int msr_write_inner(struct df_vcpu *vcpu)
+{
+	u32 index = vcpu->regs[DF_RCX];
+	u64 value = edx_eax(vcpu);
+
+	if (index == LAPIC_MSR(APIC_ICR))
+		return lapic_icr_inner(vcpu, value);
+	if (asks_others(vcpu))
+		return DF_TO_MIDDLE;
+	if (index == MSR_IA32_TSC_DEADLINE) {
+		timer_set_deadline(vcpu, value);
+		return run_finish(vcpu);
 	}
-	trace_df_msr(vcpu->id, write, index, value, 0);
-	exit_skip(vcpu);
-	return DF_RESUME;
+	return write_inner(vcpu, value);
 }
 
 static int complete_user_msr(struct df_vcpu *vcpu)

@@ -21,12 +21,14 @@ void msr_bitmap_init(unsigned long *bitmap);
 void msr_reset(struct df_vcpu *vcpu);
 
 /**
- * msr_handle_inner() - RDMSR or WRMSR of a plain number
+ * msr_read_inner() - RDMSR of a plain number; msr_write_inner() - WRMSR, and the ICR and
+ * the deadline of the APIC's timer
  *
- * Context: Interrupts off, the VMCS current.
- * Return: DF_RESUME if done, or DF_TO_MIDDLE.
+ * Context: Of exit_handle_inner().
+ * Return: DF_RESUME if done, DF_TO_WAKE, or DF_TO_MIDDLE.
  */
-int msr_handle_inner(struct df_vcpu *vcpu, bool write);
+int msr_read_inner(struct df_vcpu *vcpu);
+int msr_write_inner(struct df_vcpu *vcpu);
 
 /** msr_handle() - any other, in the middle ring. */
 int msr_handle(struct df_vcpu *vcpu, bool write);

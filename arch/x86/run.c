@@ -3,6 +3,7 @@
  * The run loop: its inner ring, with interrupts off, and the way out of it.
  */
 #include <linux/context_tracking.h>
+#include <linux/eventfd.h>
 #include <linux/vtime.h>
 
 #include "x86.h"
@@ -125,50 +126,44 @@ static noinline void prepare_rest(struct df_vcpu *vcpu)
 		events_inject(vcpu);
 }
 
-/* Nearly always an instruction was finished, and that is all. */
-static __always_inline bool is_only_past(const struct df_vcpu *vcpu)
-{
-	return vcpu->dirty == DF_DIRTY_PAST &&
-	       !(vcpu->waiting | vcpu->inject_info | vcpu->debug.control);
-}
-
 static __always_inline void prepare_entry(struct df_vcpu *vcpu)
 {
 	if (vcpu->lapic.deadline)
 		timer_enter(vcpu);
 	if (lapic_is_here(vcpu) && posted_pending(vcpu))
 		posted_enter(vcpu);
-	if (unlikely(!is_only_past(vcpu)) || trace_df_entry_enabled()) {
+	if (unlikely(vcpu->dirty | vcpu->inject_info | vcpu->waiting | vcpu->debug.control) ||
+	    trace_df_entry_enabled())
 		prepare_rest(vcpu);
-		return;
-	}
-	vcpu->dirty = 0;
-	vmcs_write(GUEST_RIP, vcpu->rip);
-	end_shadow();
 }
 
-/* What every exit needs. Returns its reason. */
-static __always_inline u32 read_exit(struct df_vcpu *vcpu)
+/* What is finished with the next KVM_RUN, or was, before the guest could run, is newer here. */
+static noinline void read_clean_registers(struct df_vcpu *vcpu)
 {
-	struct vmx_exit *exit = &vcpu->exit;
-	u32 reason = vmcs_read(VM_EXIT_REASON);
+	u32 dirty = vcpu->dirty;
 
-	exit->reason = reason;
-	/* Of an entry that failed the rest is not written. */
-	if (unlikely(reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
-		return reason;
-	vcpu->launched = true;
-	exit->insn_len = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
-	vcpu->rip = vmcs_read(GUEST_RIP);
-	vcpu->rflags = vmcs_read(GUEST_RFLAGS);
-	if (unlikely(vcpu->debug.control))
-		debug_hide(vcpu);
-	if (likely(reason < DF_NR_EXIT_REASONS))
-		vcpu->exits[reason]++;
-	exit->idt_info = vmcs_read(IDT_VECTORING_INFO_FIELD);
-	if (unlikely(exit->idt_info & VECTORING_INFO_VALID_MASK))
-		events_requeue(vcpu);
-	return reason;
+	if (!(dirty & DF_DIRTY_RIP))
+		vcpu->rip = vmcs_peek(GUEST_RIP);
+	if (!(dirty & DF_DIRTY_RSP))
+		vcpu->regs[DF_RSP] = vmcs_peek(GUEST_RSP);
+	if (!(dirty & DF_DIRTY_RFLAGS))
+		vcpu->rflags = vmcs_peek(GUEST_RFLAGS);
+	if (!(dirty & DF_DIRTY_SKIPPED))
+		vcpu->shadowed = vmcs_peek(GUEST_INTERRUPTIBILITY_INFO);
+	debug_hide(vcpu);
+}
+
+/* RIP, RSP and RFLAGS as the guest has left them, and what holds up interrupts. */
+static __always_inline void read_registers(struct df_vcpu *vcpu)
+{
+	if (unlikely(vcpu->dirty | vcpu->debug.control)) {
+		read_clean_registers(vcpu);
+		return;
+	}
+	vcpu->rip = vmcs_peek(GUEST_RIP);
+	vcpu->regs[DF_RSP] = vmcs_peek(GUEST_RSP);
+	vcpu->rflags = vmcs_peek(GUEST_RFLAGS);
+	vcpu->shadowed = vmcs_peek(GUEST_INTERRUPTIBILITY_INFO);
 }
 
 /*
@@ -180,6 +175,8 @@ static void read_rest_of_exit(struct df_vcpu *vcpu)
 	struct vmx_exit *exit = &vcpu->exit;
 	u64 unblock = 0;
 
+	exit->insn_len = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
+	exit->idt_info = vmcs_read(IDT_VECTORING_INFO_FIELD);
 	exit->qualification = vmcs_read(EXIT_QUALIFICATION);
 	exit->intr_info = vmcs_read(VM_EXIT_INTR_INFO);
 	exit->intr_error = vmcs_read(VM_EXIT_INTR_ERROR_CODE);
@@ -219,41 +216,17 @@ static __always_inline bool has_to_leave(const struct df_vcpu *vcpu)
 	return df_host_work_pending() || READ_ONCE(vcpu->requests);
 }
 
-/* Tracepoints call what they like: while one is on, exits are handled outside. */
-static __always_inline bool is_traced(void)
+/*
+ * Tracepoints call what they like; who debugs the guest wants more done; and to RCU
+ * the ring is still the guest, where it is told of guests. Then exits are
+ * handled outside. What of it changes while the guest runs, is seen with the
+ * host's next interrupt.
+ */
+static __always_inline bool is_apart(const struct df_vcpu *vcpu)
 {
-	return trace_df_entry_enabled() || trace_df_exit_enabled() || trace_df_msr_enabled() ||
-	       trace_df_pio_enabled();
-}
-
-static __always_inline int handle_and_stay(struct df_vcpu *vcpu)
-{
-	int ret;
-
-	if (is_traced())
-		return DF_UNHANDLED;
-	if (unlikely(read_exit(vcpu) & VMX_EXIT_REASONS_FAILED_VMENTRY))
-		return DF_NO_ENTRY;
-	ret = exit_handle_inner(vcpu);
-	if (ret != DF_RESUME)
-		return ret;
-	if (has_to_leave(vcpu))
-		return DF_TO_HOST;
-	prepare_entry(vcpu);
-	return DF_RESUME;
-}
-
-noinstr int run_exit(struct df_vcpu *vcpu)
-{
-	int ret = DF_UNHANDLED;
-
-	/* RCU is still told that the guest runs. */
-	if (!context_tracking_enabled_this_cpu()) {
-		instrumentation_begin();
-		ret = handle_and_stay(vcpu);
-		instrumentation_end();
-	}
-	return ret;
+	return vcpu->debug.control || trace_df_entry_enabled() || trace_df_exit_enabled() ||
+	       trace_df_msr_enabled() || trace_df_pio_enabled() ||
+	       context_tracking_enabled_this_cpu();
 }
 
 /* ---- around it: interrupts off, the kernel as it is ----------------------------------- */
@@ -261,13 +234,32 @@ noinstr int run_exit(struct df_vcpu *vcpu)
 /* An exit that the ring has left alone. */
 static noinline int handle_exit(struct df_vcpu *vcpu)
 {
-	u32 reason = read_exit(vcpu);
+	u32 reason = vmcs_read(VM_EXIT_REASON);
 
-	if (reason & VMX_EXIT_REASONS_FAILED_VMENTRY)
-		return DF_NO_ENTRY;
-	if (trace_df_exit_enabled())
+	read_registers(vcpu);
+	if (trace_df_exit_enabled() && !(reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
 		trace_df_exit(vcpu->id, reason, vcpu->rip, vmcs_read(EXIT_QUALIFICATION));
 	return exit_handle_inner(vcpu);
+}
+
+/* Of an exit that was handled outside the ring the entry is prepared for there. */
+int run_prepare(struct df_vcpu *vcpu)
+{
+	if (!vcpu->apart) {
+		/* Whether an interrupt can go in. */
+		vcpu->rflags = vmcs_read(GUEST_RFLAGS);
+		prepare_entry(vcpu);
+	}
+	return DF_RESUME;
+}
+
+int run_trap_and(struct df_vcpu *vcpu, int next)
+{
+	if (vcpu->debug.control & KVM_GUESTDBG_SINGLESTEP)
+		vcpu->dirty |= DF_DIRTY_SKIPPED;
+	else
+		debug_step(vcpu);
+	return next == DF_RESUME ? run_prepare(vcpu) : next;
 }
 
 /* On a CPU of its own (nohz_full) a guest is to RCU what user space is. */
@@ -338,25 +330,47 @@ static __always_inline void load_cr2(const struct df_vcpu *vcpu)
 		native_write_cr2(vcpu->cr2);
 }
 
-/*
- * Others are woken out of the ring, and so with the history of branches
- * cleared, but no further out: an eventfd's waiters are called under the lock of
- * their queue, with interrupts off, where nothing sleeps and nothing uses the FPU.
- * Who traces them may look at user memory, and fault: CR2 is in the CPU anew. On
- * PREEMPT_RT that lock sleeps.
- *
- * Return: whether the guest can go on, with all in place.
- */
-static noinline bool wake_and_stay(struct df_vcpu *vcpu)
+/* Whom the guest has called: a backend's eventfd, halted vCPUs. */
+static __always_inline void wake(struct df_vcpu *vcpu)
 {
-	if (IS_ENABLED(CONFIG_PREEMPT_RT))
-		return false;
-	exit_wake(vcpu);
-	if (has_to_leave(vcpu))
-		return false;
-	prepare_entry(vcpu);
+	if (vcpu->kick) {
+		eventfd_signal(vcpu->kick);
+		vcpu->kick = NULL;
+	}
+	if (unlikely(vcpu->lapic.to_wake))
+		delivery_wake(vcpu);
+}
+
+static __always_inline int wake_and_stay(struct df_vcpu *vcpu)
+{
+	vcpu->cr2 = native_read_cr2();
+	wake(vcpu);
 	load_cr2(vcpu);
-	return true;
+	/* Who is woken may be this CPU's next, or have called back: no interrupt tells of that. */
+	if (has_to_leave(vcpu))
+		return DF_TO_HOST;
+	prepare_entry(vcpu);
+	/* What was just stored is the host's. */
+	vmx_flush_l1d();
+	return DF_RESUME;
+}
+
+/*
+ * Others are woken with the history of branches cleared, but no further out: an
+ * eventfd's waiters are called under the lock of their queue, with interrupts off,
+ * where nothing sleeps and nothing uses the FPU. Who traces them may look at user
+ * memory, and fault: CR2 is in the CPU anew. On PREEMPT_RT that lock sleeps.
+ */
+noinstr int run_wake(struct df_vcpu *vcpu)
+{
+	int ret;
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		return DF_TO_WAKE;
+	instrumentation_begin();
+	ret = wake_and_stay(vcpu);
+	instrumentation_end();
+	return ret;
 }
 
 /* With what interrupts, which are off, must not find: the guest's FPU, CR2, breakpoints. */
@@ -371,12 +385,11 @@ static int enter_apart(struct df_vcpu *vcpu)
 		debug_load(vcpu);
 	load_cr2(vcpu);
 	fpu_in(vcpu);
-	do {
-		/* Last: what was just stored is the host's. */
-		vmx_flush_l1d();
-		ret = enter(vcpu);
-		vcpu->cr2 = native_read_cr2();
-	} while (unlikely(ret == DF_TO_WAKE) && wake_and_stay(vcpu));
+	vcpu->apart = is_apart(vcpu);
+	/* Last: what was just stored is the host's. */
+	vmx_flush_l1d();
+	ret = enter(vcpu);
+	vcpu->cr2 = native_read_cr2();
 	fpu_out(vcpu);
 	/* An exit clears DEBUGCTL and DR7; the host's own breakpoints are in a variable. */
 	if (unlikely(debugctl))
@@ -416,7 +429,7 @@ static int enter_and_stay(struct df_vcpu *vcpu)
 			return DF_RESUME;
 		}
 		if (ret == DF_TO_WAKE)
-			exit_wake(vcpu);
+			wake(vcpu);
 		else if (ret == DF_TO_HOST)
 			exit_handle_host(vcpu);
 	}
@@ -432,11 +445,7 @@ static int inner_ring(struct df_vcpu *vcpu)
 	smp_store_mb(vcpu->where, DF_IN_GUEST);
 	ret = enter_and_stay(vcpu);
 	WRITE_ONCE(vcpu->where, DF_OUTSIDE);
-	/* Behind an instruction that was finished in software there is no shadow. */
-	if (!(vcpu->dirty & DF_DIRTY_SKIPPED))
-		vcpu->shadowed = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
-	if (!(vcpu->dirty & DF_DIRTY_RSP))
-		vcpu->regs[DF_RSP] = vmcs_read(GUEST_RSP);
+	read_registers(vcpu);
 	return ret;
 }
 

@@ -7,6 +7,7 @@
 #include "arch.h"
 #include "debug.h"
 #include "vcpu.h"
+#include "vmx/operation.h"
 
 /* What an exit needs that the inner ring cannot do; beside DF_RESUME and DF_TO_USER. */
 enum {
@@ -52,19 +53,34 @@ void run_write_dirty(struct df_vcpu *vcpu);
 int run_exit(struct df_vcpu *vcpu);
 
 /**
+ * run_wake() - for vmx_enter(), when run_exit() has said DF_TO_WAKE
+ *
+ * Context: Interrupts off, the VMCS current, the guest's FPU in the CPU.
+ * Return: DF_RESUME with all in place, DF_TO_HOST, or DF_TO_WAKE if it has to be done outside.
+ */
+int run_wake(struct df_vcpu *vcpu);
+
+/**
  * exit_handle_inner() - exits that need only what is at hand
  *
  * Context: Interrupts off, the VMCS current; no indirect branch, see vmx_enter().
- * Return: DF_RESUME, DF_TO_USER, DF_TO_HOST, DF_TO_WAKE, or DF_TO_MIDDLE for all
- * others.
+ * RIP and RFLAGS are in the VMCS alone.
+ * Return: DF_RESUME with all in place for an entry, DF_TO_USER, DF_TO_HOST,
+ * DF_TO_WAKE, DF_NO_ENTRY, or DF_TO_MIDDLE for all others.
  */
 int exit_handle_inner(struct df_vcpu *vcpu);
 
+/**
+ * run_prepare() - an inner exit is handled, and not all of it is in the VMCS
+ *
+ * An event is to go in, a timer runs, something was posted to itself.
+ *
+ * Return: DF_RESUME.
+ */
+int run_prepare(struct df_vcpu *vcpu);
+
 /** exit_handle_host() - what came for the host while the guest ran. Context: Interrupts off. */
 void exit_handle_host(struct df_vcpu *vcpu);
-
-/** exit_wake() - whom the guest has called: a backend's eventfd, halted vCPUs. As above. */
-void exit_wake(struct df_vcpu *vcpu);
 
 /**
  * exit_handle() - the middle ring: an exit, with the kernel as it always is
@@ -74,7 +90,56 @@ void exit_wake(struct df_vcpu *vcpu);
  */
 int exit_handle(struct df_vcpu *vcpu);
 
-/** exit_skip() - past the instruction that caused the exit. */
+/**
+ * run_trap_and() - what follows an instruction with TF set, which run_skip() was called for
+ * @vcpu: the vCPU
+ * @next: what run_exit() is to return
+ *
+ * The guest's own trap, or, if user space steps it, the CPU's behind the instruction.
+ *
+ * Return: @next; if it is DF_RESUME, all is in place.
+ */
+int run_trap_and(struct df_vcpu *vcpu, int next);
+
+/**
+ * run_skip() - past the instruction that caused the exit, in the inner ring
+ *
+ * As after any instruction: interrupts are no longer held up by STI or MOV SS.
+ *
+ * Return: whether a trap is due, and run_trap_and() is to be called.
+ */
+static __always_inline bool run_skip(void)
+{
+	u64 shadow = vmcs_peek(GUEST_INTERRUPTIBILITY_INFO);
+
+	vmcs_poke(GUEST_RIP, vmcs_peek(GUEST_RIP) + vmcs_peek(VM_EXIT_INSTRUCTION_LEN));
+	if (unlikely(shadow & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS)))
+		vmcs_poke(GUEST_INTERRUPTIBILITY_INFO,
+			  shadow & ~(u64)(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS));
+	return unlikely(vmcs_peek(GUEST_RFLAGS) & X86_EFLAGS_TF);
+}
+
+/** run_finish() - the instruction is done: the guest goes on behind it. Return: DF_RESUME. */
+static __always_inline int run_finish(struct df_vcpu *vcpu)
+{
+	if (run_skip())
+		return run_trap_and(vcpu, DF_RESUME);
+	return unlikely(vcpu->lapic.deadline) ? run_prepare(vcpu) : DF_RESUME;
+}
+
+/** run_finish_posted() - likewise, and something may have been posted to itself. */
+static __always_inline int run_finish_posted(struct df_vcpu *vcpu)
+{
+	return run_skip() ? run_trap_and(vcpu, DF_RESUME) : run_prepare(vcpu);
+}
+
+/** run_finish_and() - the instruction is done, and that is to be done next. Returns @next. */
+static __always_inline int run_finish_and(struct df_vcpu *vcpu, int next)
+{
+	return run_skip() ? run_trap_and(vcpu, next) : next;
+}
+
+/** exit_skip() - past the instruction that caused the exit, with no VMCS in hand. */
 static inline void exit_skip(struct df_vcpu *vcpu)
 {
 	vcpu->rip += vcpu->exit.insn_len;

@@ -123,6 +123,8 @@ enum {
 	DF_NR_MSRS
 };
 
+#define DF_NR_NEAR_LEAVES	128	/* of CPUID, the first 32 of each range */
+
 #define DF_MC_BANKS		32	/* of machine checks, at most; as KVM */
 
 /* MSRs that are a number in memory. */
@@ -210,6 +212,7 @@ struct df_vcpu {
 	struct list_head loaded;	/* on the CPU's list; that CPU's, interrupts off */
 	int cpu;			/* that VMCS is, or was last, active on; -1: none */
 	bool launched;
+	bool apart;			/* exits are handled outside of the inner ring */
 	u16 vpid;
 	struct vmx_exit exit;
 	u64 exits[DF_NR_EXIT_REASONS];
@@ -267,7 +270,7 @@ struct df_vcpu {
 
 	struct kvm_cpuid_entry2 *cpuid;
 	u32 nr_cpuid;
-	u16 near_cpuid[128];		/* where the first leaves of each range are */
+	u16 near_cpuid[DF_NR_NEAR_LEAVES];	/* how far into it each is */
 	u32 pv_features;		/* KVM_FEATURE_* that the guest may use */
 	bool pv_enforced;		/* ... are those of its CPUID */
 	bool has_run;

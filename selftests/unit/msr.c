@@ -500,7 +500,7 @@ TEST_F(msr, the_inner_ring_takes_numbers_only)
 		regs[DF_RCX] = rows[i].index | BIT_ULL(63);
 		regs[DF_RAX] = ~0ULL;
 		regs[DF_RDX] = ~0ULL;
-		EXPECT_EQ(stored ? DF_RESUME : DF_TO_MIDDLE, msr_handle_inner(&self->vcpu, false))
+		EXPECT_EQ(stored ? DF_RESUME : DF_TO_MIDDLE, msr_read_inner(&self->vcpu))
 		TH_LOG("%x", rows[i].index);
 		EXPECT_EQ(stored, unit_skips - skips);
 		EXPECT_EQ(stored ? 0 : ~0U, regs[DF_RAX] >> 32);
@@ -509,12 +509,12 @@ TEST_F(msr, the_inner_ring_takes_numbers_only)
 	regs[DF_RCX] = MSR_MTRRdefType;
 	regs[DF_RAX] = 2;
 	regs[DF_RDX] = 0;
-	EXPECT_EQ(DF_TO_MIDDLE, msr_handle_inner(&self->vcpu, true));
+	EXPECT_EQ(DF_TO_MIDDLE, msr_write_inner(&self->vcpu));
 	regs[DF_RAX] = 0xffffffff00000c06;
-	EXPECT_EQ(DF_RESUME, msr_handle_inner(&self->vcpu, true));
+	EXPECT_EQ(DF_RESUME, msr_write_inner(&self->vcpu));
 	EXPECT_EQ(0xc06, self->vcpu.stored_msrs[DF_STORED_MTRR_DEF_TYPE]);
 	regs[DF_RCX] = MSR_IA32_UCODE_REV;
-	EXPECT_EQ(DF_RESUME, msr_handle_inner(&self->vcpu, true));
+	EXPECT_EQ(DF_RESUME, msr_write_inner(&self->vcpu));
 	EXPECT_EQ(FEATURE_UCODE, self->vcpu.stored_msrs[DF_STORED_UCODE_REV]);
 }
 

@@ -66,10 +66,20 @@ static inline void vmcs_write(u32 field, u64 value)
 	unit_fields[field] = value;
 }
 
+static inline u64 vmcs_peek(u32 field)
+{
+	return unit_fields[field];
+}
+
 static inline u64 read_msr_or_0(u32 msr)
 {
 	(void)msr;
 	return unit_host_msr;
+}
+
+static inline bool trace_df_msr_enabled(void)
+{
+	return false;
 }
 
 static inline void trace_df_msr(u32 vcpu, bool write, u32 index, u64 value, int err)
@@ -88,6 +98,18 @@ static inline void exit_skip(struct df_vcpu *vcpu)
 {
 	(void)vcpu;
 	unit_skips++;
+}
+
+static inline int run_prepare(struct df_vcpu *vcpu)
+{
+	(void)vcpu;
+	return 1;
+}
+
+static inline int run_finish(struct df_vcpu *vcpu)
+{
+	exit_skip(vcpu);
+	return 1;
 }
 
 static inline int run_vmcs_begin(struct df_vcpu *vcpu)

@@ -320,8 +320,9 @@ int lapic_icr_inner(struct df_vcpu *vcpu, u64 value)
 		return ret;
 	lapic_put(vcpu, APIC_ICR, (u32)value & ~(u32)APIC_ICR_BUSY);
 	lapic_put(vcpu, APIC_ICR + 4, value >> 32);
-	exit_skip(vcpu);
-	return ret;
+	if (ret == DF_RESUME)
+		return run_finish_posted(vcpu);
+	return run_finish_and(vcpu, ret);
 }
 
 /* What is no aligned word of a register reads as 0 and takes no write. */

@@ -15,8 +15,51 @@
 
 #define VMCS_HOST_RSP	0x6c14		/* HOST_RSP; an enum in <asm/vmx.h> */
 #define DF_RESUME	1		/* likewise, in arch.h */
+#define DF_TO_WAKE	4		/* likewise, in run.h */
 
 #define REG(n)		((n) * 8)	/* of the save area, in ModRM order */
+
+/* From the save area at %rbx; then what the host's settings ask for at an entry. */
+.macro LOAD_GUEST
+	mov	REG(0)(%rbx), %rax
+	mov	REG(1)(%rbx), %rcx
+	mov	REG(2)(%rbx), %rdx
+	mov	REG(5)(%rbx), %rbp
+	mov	REG(6)(%rbx), %rsi
+	mov	REG(7)(%rbx), %rdi
+	mov	REG(8)(%rbx), %r8
+	mov	REG(9)(%rbx), %r9
+	mov	REG(10)(%rbx), %r10
+	mov	REG(11)(%rbx), %r11
+	mov	REG(12)(%rbx), %r12
+	mov	REG(13)(%rbx), %r13
+	mov	REG(14)(%rbx), %r14
+	mov	REG(15)(%rbx), %r15
+	mov	REG(3)(%rbx), %rbx
+
+	/* MDS, TAA, RFDS, MMIO stale data. */
+	CLEAR_CPU_BUFFERS
+#ifdef VM_CLEAR_CPU_BUFFERS
+	VM_CLEAR_CPU_BUFFERS
+#endif
+.endm
+
+/* All but %rax and %rbx, which have something of the host's by then. */
+.macro FORGET_GUEST
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+	xor	%ebp, %ebp
+	xor	%esi, %esi
+	xor	%edi, %edi
+	xor	%r8d, %r8d
+	xor	%r9d, %r9d
+	xor	%r10d, %r10d
+	xor	%r11d, %r11d
+	xor	%r12d, %r12d
+	xor	%r13d, %r13d
+	xor	%r14d, %r14d
+	xor	%r15d, %r15d
+.endm
 
 	.section .noinstr.text, "ax"
 
@@ -25,11 +68,11 @@
  *
  * Enters the guest of the current VMCS with its general registers from
  * @vcpu->regs, which come first in it. At each exit they are there again, and
- * run_exit() is asked whether to go on: DF_RESUME is to enter once more. RSP is
- * the VMCS's.
+ * run_exit() is asked whether to go on: DF_RESUME is to enter once more, and
+ * DF_TO_WAKE to ask run_wake(). RSP is the VMCS's.
  *
  * In:		%rdi = @vcpu, %esi = @launched; interrupts off
- * Out:		%eax = what run_exit() said, -1 after VMfail, -2 after a fault
+ * Out:		%eax = what they said, -1 after VMfail, -2 after a fault
  * Clobbers:	what a C function may; of the guest's values none is left in a
  *		register, so that nothing can be speculated with them
  *
@@ -42,11 +85,11 @@
  * What the guest's branches left in the history of the CPU may steer the host's
  * indirect branches (Branch History Injection), and returns that find no return
  * address predicted. Forgetting it costs more than most exits do. It is put off
- * until the ring is left, for until then it has nothing to steer: run_exit(),
- * and all that it calls, has no indirect branch, and returns only to callers of
- * after the exit. tools/lint/inner-ring proves the one of the module's objects;
- * the other is why it is called from here. There is one way out, and it ends with
- * the clearing and its LFENCE, ahead of which nothing is speculated.
+ * until there is something to steer: run_exit(), and all that it calls, has no
+ * indirect branch, and returns only to callers of after the exit.
+ * tools/lint/inner-ring proves the one of the module's objects; the other is why
+ * it is called from here. What else there is, run_wake() and the way out, comes
+ * behind the clearing and its LFENCE, ahead of which nothing is speculated.
  *
  * Who can interrupt, with interrupts off, is an NMI or a machine check, as
  * between any exit and its clearing.
@@ -64,36 +107,19 @@ SYM_FUNC_START(vmx_enter)
 .Lhost_rsp:
 	vmwrite	%rsp, %rdx
 
-	/* CF tells VMRESUME from VMLAUNCH; neither MOV nor VERW changes it. */
-	bt	$0, %esi
+	mov	%rdi, %rbx
+	test	%esi, %esi
+	jz	.Lfirst
 
-.Lenter:
-	mov	REG(0)(%rdi), %rax
-	mov	REG(1)(%rdi), %rcx
-	mov	REG(2)(%rdi), %rdx
-	mov	REG(3)(%rdi), %rbx
-	mov	REG(5)(%rdi), %rbp
-	mov	REG(6)(%rdi), %rsi
-	mov	REG(8)(%rdi), %r8
-	mov	REG(9)(%rdi), %r9
-	mov	REG(10)(%rdi), %r10
-	mov	REG(11)(%rdi), %r11
-	mov	REG(12)(%rdi), %r12
-	mov	REG(13)(%rdi), %r13
-	mov	REG(14)(%rdi), %r14
-	mov	REG(15)(%rdi), %r15
-	mov	REG(7)(%rdi), %rdi
-
-	/* MDS, TAA, RFDS, MMIO stale data: as the host's settings ask. */
-	CLEAR_CPU_BUFFERS
-#ifdef VM_CLEAR_CPU_BUFFERS
-	VM_CLEAR_CPU_BUFFERS
-#endif
+.Lagain:
+	LOAD_GUEST
 	UNWIND_HINT_SAVE
-	jnc	.Llaunch
 .Lresume:
 	vmresume
 	jmp	.Lvmfail
+
+.Lfirst:
+	LOAD_GUEST
 .Llaunch:
 	vmlaunch
 	jmp	.Lvmfail
@@ -123,23 +149,8 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_point, SYM_L_GLOBAL)
 	mov	%r13, REG(13)(%rax)
 	mov	%r14, REG(14)(%rax)
 	mov	%r15, REG(15)(%rax)
-	xor	%ebx, %ebx
-
-.Lscrub:
-	/* %rbx is the answer, the rest is the guest's until it is cleared. */
-	xor	%ecx, %ecx
-	xor	%edx, %edx
-	xor	%ebp, %ebp
-	xor	%esi, %esi
-	mov	(%rsp), %rdi
-	xor	%r8d, %r8d
-	xor	%r9d, %r9d
-	xor	%r10d, %r10d
-	xor	%r11d, %r11d
-	xor	%r12d, %r12d
-	xor	%r13d, %r13d
-	xor	%r14d, %r14d
-	xor	%r15d, %r15d
+	mov	%rax, %rbx
+	FORGET_GUEST
 
 	/* Before the first RET: no return prediction of the guest's making. */
 	FILL_RETURN_BUFFER %rcx, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, \
@@ -151,19 +162,21 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_point, SYM_L_GLOBAL)
 	mov	PER_CPU_VAR(x86_spec_ctrl_current + 4), %edx
 	wrmsr
 	lfence
-	xor	%ecx, %ecx
-	xor	%edx, %edx
 .Librs_done:
-	test	%ebx, %ebx
-	jnz	.Lleave
+	mov	%rbx, %rdi
 	call	run_exit
-	mov	(%rsp), %rdi
 	cmp	$DF_RESUME, %eax
-	stc
-	je	.Lenter
-	mov	%eax, %ebx
+	je	.Lagain
+	cmp	$DF_TO_WAKE, %eax
+	jne	.Lleave
+	CLEAR_BRANCH_HISTORY_VMEXIT
+	mov	%rbx, %rdi
+	call	run_wake
+	cmp	$DF_RESUME, %eax
+	je	.Lagain
 
 .Lleave:
+	mov	%eax, %ebx
 	CLEAR_BRANCH_HISTORY_VMEXIT
 	mov	%ebx, %eax
 	add	$8, %rsp
@@ -176,11 +189,13 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_point, SYM_L_GLOBAL)
 	RET
 
 .Lvmfail:
-	mov	$-1, %ebx
-	jmp	.Lscrub
+	FORGET_GUEST
+	mov	$-1, %eax
+	jmp	.Lleave
 .Lfault:
-	mov	$-2, %ebx
-	jmp	.Lscrub
+	FORGET_GUEST
+	mov	$-2, %eax
+	jmp	.Lleave
 SYM_FUNC_END(vmx_enter)
 
 /*

@@ -137,6 +137,25 @@ vmfail:
 #endif
 }
 
+/*
+ * Without asking whether it worked: there is a current VMCS, as another look into it
+ * has just shown. Each instruction counts where this is used.
+ */
+static __always_inline u64 vmcs_peek(enum vmcs_field field)
+{
+	unsigned long value;
+
+	asm volatile("vmread %[field], %[value]"
+		     : [value] "=r" (value) : [field] "r" ((unsigned long)field) : "cc");
+	return value;
+}
+
+static __always_inline void vmcs_poke(enum vmcs_field field, u64 value)
+{
+	asm volatile("vmwrite %[value], %[field]"
+		     : : [field] "r" ((unsigned long)field), [value] "r" (value) : "cc");
+}
+
 /* What this CPU remembers under an EPTP, or (VMX_EPT_EXTENT_GLOBAL) under any. */
 static inline void vmx_invept(unsigned long extent, u64 eptp)
 {
