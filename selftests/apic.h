@@ -8,6 +8,9 @@
 #ifndef SELFTESTS_APIC_H
 #define SELFTESTS_APIC_H
 
+#include <linux/dragonfly.h>
+#include <sched.h>
+
 #include "guest.h"
 
 #define APIC_BASE 0xfee00000
@@ -285,6 +288,32 @@ static inline int apic_add(struct guest *g, unsigned int cpu, uint32_t id, bool 
 			.memory = g->memory,
 		};
 	return guest_create_vcpu(&g[cpu], id) ?: apic_prepare(&g[cpu], cpu, id, x2apic);
+}
+
+/* Dragonfly's dedicated vCPUs, whose TSC is the host's: a VM of them, and the first one here. */
+static inline int apic_create_dedicated(struct guest *g)
+{
+	static const uint64_t zero;
+	const struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uintptr_t)&zero,
+	};
+
+	if (apic_create_vm(g) || apic_enable_cap(g->vm, DRAGONFLY_CAP_DEDICATED, 1) ||
+	    apic_add(g, 0, 0, true))
+		return -1;
+	return ioctl(g->vcpu, KVM_SET_DEVICE_ATTR, &attr);
+}
+
+/* This thread on one CPU of the host. */
+static inline int apic_pin(unsigned int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set);
 }
 
 /* As many as there shall be, with IDs from 0 on: only the first one is runnable. */

@@ -55,9 +55,26 @@ FIXTURE(timer)
 	struct guest g;
 };
 
+FIXTURE_VARIANT(timer)
+{
+	bool dedicated;
+};
+
+FIXTURE_VARIANT_ADD(timer, shared){ .dedicated = false };
+
+/* The deadline is the CPU's own timer. */
+FIXTURE_VARIANT_ADD(timer, dedicated){ .dedicated = true };
+
 FIXTURE_SETUP(timer)
 {
-	ASSERT_EQ(0, apic_create(&self->g, 1, true));
+	if (variant->dedicated && guest_on_kvm())
+		SKIP(return, "KVM has no dedicated vCPUs");
+	if (variant->dedicated) {
+		ASSERT_EQ(0, apic_pin(0));
+		ASSERT_EQ(0, apic_create_dedicated(&self->g));
+	} else {
+		ASSERT_EQ(0, apic_create(&self->g, 1, true));
+	}
 	memcpy(self->g.memory + TIMER_CODE, timer_code, GUEST_SIZE(timer_code));
 	ASSERT_EQ(0, apic_set_reg(&self->g, APIC_LVTT, APIC_LVT_TIMER_TSCDEADLINE | VECTOR));
 }

@@ -192,14 +192,14 @@ static noinline int handle_event(struct df_vcpu *vcpu)
 	if (unlikely(exit->idt_info & VECTORING_INFO_VALID_MASK))
 		events_requeue(vcpu);
 	switch (exit->reason) {
-	case EXIT_REASON_EXTERNAL_INTERRUPT:	return DF_TO_HOST;
+	case EXIT_REASON_EXTERNAL_INTERRUPT:
+		return deadline_took(vcpu) ? run_prepare(vcpu) : DF_TO_HOST;
 	case EXIT_REASON_EXCEPTION_NMI:		return exception();
 	case EXIT_REASON_NMI_WINDOW:		return run_prepare(vcpu);
 	case EXIT_REASON_EPT_VIOLATION:		return inner_store(vcpu);
 	case EXIT_REASON_APIC_WRITE:		return apic_write_inner(vcpu);
 	case EXIT_REASON_PREEMPTION_TIMER:
-		timer_exit(vcpu);
-		return run_prepare(vcpu);
+		return timer_exit(vcpu) ? DF_TO_HOST : run_prepare(vcpu);
 	default:				return DF_TO_MIDDLE;
 	}
 }

@@ -142,6 +142,7 @@ int df_arch_init(struct dentry *debugfs)
 		return err == -EFAULT ? -EIO : err;
 	}
 	hotplug_state = err;
+	deadline_init();
 	loaded = true;
 
 	debugfs_create_file("features", 0444, debugfs, NULL, &features_fops);
@@ -154,5 +155,6 @@ void df_arch_exit(void)
 {
 	vmx_exit();
 	cpuhp_remove_state(hotplug_state);
+	deadline_exit();
 	fpu_exit();
 }

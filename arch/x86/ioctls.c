@@ -2,6 +2,8 @@
 /*
  * The architecture's ioctls, and the capabilities that tell of them.
  */
+#include <linux/dragonfly.h>
+
 #include "x86.h"
 
 #define APIC_GFN	(APIC_DEFAULT_PHYS_BASE >> PAGE_SHIFT)
@@ -16,7 +18,7 @@ static const u16 capabilities[] = {
 	KVM_CAP_ENABLE_CAP, KVM_CAP_ENFORCE_PV_FEATURE_CPUID, KVM_CAP_IRQCHIP,
 	KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_USER_NMI, KVM_CAP_SET_BOOT_CPU_ID,
 	KVM_CAP_TSC_DEADLINE_TIMER, KVM_CAP_X86_APIC_BUS_CYCLES_NS, KVM_CAP_MSR_PLATFORM_INFO,
-	KVM_CAP_X86_MSR_FILTER, KVM_CAP_EXIT_ON_EMULATION_FAILURE,
+	KVM_CAP_X86_MSR_FILTER, DRAGONFLY_CAP_DEDICATED, KVM_CAP_EXIT_ON_EMULATION_FAILURE,
 };
 
 long df_arch_check_extension(unsigned long capability)
@@ -140,6 +142,8 @@ int df_arch_enable_cap(struct df_vm *vm, const struct kvm_enable_cap *cap)
 		return 0;
 	case KVM_CAP_X86_DISABLE_EXITS:
 		return add_flags(vm, &vm->arch.disabled_exits, cap->args[0], VMCS_DISABLED_EXITS);
+	case DRAGONFLY_CAP_DEDICATED:
+		return cap->args[0] == 1 ? dedicated_enable(vm) : -EINVAL;
 	case KVM_CAP_MSR_PLATFORM_INFO:
 		WRITE_ONCE(vm->arch.no_platform_info, !cap->args[0]);
 		return 0;

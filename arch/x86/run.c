@@ -365,7 +365,8 @@ noinstr int run_wake(struct df_vcpu *vcpu)
 {
 	int ret;
 
-	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+	/* Whoever is woken may start a timer of the host's. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) || vcpu->lapic.swapped)
 		return DF_TO_WAKE;
 	instrumentation_begin();
 	ret = wake_and_stay(vcpu);
@@ -401,6 +402,18 @@ static int enter_apart(struct df_vcpu *vcpu)
 	return ret;
 }
 
+/* The guest's deadline is in the CPU until it is known what the exit was. */
+static noinline int enter_dedicated(struct df_vcpu *vcpu)
+{
+	int ret = enter_apart(vcpu);
+
+	if (ret == DF_UNHANDLED)
+		ret = handle_exit(vcpu);
+	if (vcpu->lapic.swapped)
+		deadline_out(vcpu);
+	return ret;
+}
+
 /*
  * In and out of the ring until an exit needs the middle one.
  *
@@ -408,12 +421,16 @@ static int enter_apart(struct df_vcpu *vcpu)
  */
 static int enter_and_stay(struct df_vcpu *vcpu)
 {
+	bool dedicated = vcpu->vm->arch.dedicated;
+
 	lockdep_assert_irqs_disabled();
 	while (!has_to_leave(vcpu)) {
 		int ret;
 
+		if (dedicated && !deadline_in(vcpu))
+			break;
 		prepare_entry(vcpu);
-		ret = enter_apart(vcpu);
+		ret = dedicated ? enter_dedicated(vcpu) : enter_apart(vcpu);
 		if (likely(ret == DF_TO_USER))
 			return ret;
 		if (unlikely(ret < 0))
@@ -463,6 +480,12 @@ static int enter_guest(struct df_vcpu *vcpu)
 
 	if (ret)
 		return ret;
+	if (unlikely(vcpu->vm->arch.dedicated))
+		ret = dedicated_claim(vcpu);
+	if (ret) {
+		run_vmcs_end();
+		return ret;
+	}
 	if (unlikely(READ_ONCE(vcpu->requests)))
 		pml_serve_requests(vcpu);
 	state_guest_in(vcpu);

@@ -11,7 +11,8 @@ static const struct {
 	const char *name;
 } reasons[] = { DF_EXIT_REASON_NAMES };
 
-static const char * const vm_names[] = { "pages_4k", "pages_2m", "pages_1g", "ept_tables" };
+static const char * const vm_names[] = { "pages_4k", "pages_2m", "pages_1g", "ept_tables",
+					 "own_timers" };
 
 /* Row 0 is the sum of all; the others have the SDM's names. */
 const unsigned int df_arch_vcpu_stats = 1 + ARRAY_SIZE(reasons);
@@ -41,9 +42,22 @@ u64 df_arch_vcpu_stat(const struct df_vcpu *vcpu, unsigned int n)
 	return sum;
 }
 
+/* vCPUs whose deadlines do not exit. */
+static u64 own_timers(const struct df_vm *vm)
+{
+	const struct df_vcpu *vcpu;
+	u64 n = 0;
+
+	for_each_df_vcpu(i, vcpu, vm)
+		n += READ_ONCE(vcpu->lapic.passes);
+	return n;
+}
+
 u64 df_arch_vm_stat(const struct df_vm *vm, unsigned int n)
 {
 	const struct df_ept *ept = &vm->arch.ept;
 
-	return n < ARRAY_SIZE(ept->leaves) ? READ_ONCE(ept->leaves[n]) : READ_ONCE(ept->tables);
+	if (n < ARRAY_SIZE(ept->leaves))
+		return READ_ONCE(ept->leaves[n]);
+	return n == ARRAY_SIZE(ept->leaves) ? READ_ONCE(ept->tables) : own_timers(vm);
 }

@@ -15,6 +15,11 @@ u64 tsc_of_host(const struct df_vcpu *vcpu, u64 host)
 	return tsc_scale(vcpu, host) + vcpu->tsc_offset;
 }
 
+bool tsc_is_hosts(const struct df_vcpu *vcpu)
+{
+	return !vcpu->tsc_offset && vcpu->tsc_ratio == RATIO_ONE;
+}
+
 bool tsc_is_common(const struct df_vm *vm)
 {
 	const struct df_vcpu *vcpu, *first = df_vm_vcpu(vm, 0);
@@ -38,6 +43,7 @@ static int load(struct df_vcpu *vcpu)
 	}
 	run_vmcs_end();
 	set_bit(DF_REQ_CLOCK, &vcpu->requests);
+	vcpu->dirty |= DF_DIRTY_APIC_MODE;
 	timer_retarget(vcpu);
 	return 0;
 }

@@ -19,6 +19,9 @@ u64 tsc_of_host(const struct df_vcpu *vcpu, u64 host);
 /** tsc_is_common() - do all vCPUs of a VM have the same? */
 bool tsc_is_common(const struct df_vm *vm);
 
+/** tsc_is_hosts() - is it the same as the host's? */
+bool tsc_is_hosts(const struct df_vcpu *vcpu);
+
 /** tsc_read() - what RDTSC in the guest would give now. */
 u64 tsc_read(const struct df_vcpu *vcpu);
 

@@ -55,6 +55,7 @@ enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF
  * @user_msrs: reasons (KVM_MSR_EXIT_REASON_*) to ask user space about an MSR; df_vm.lock
  * @msr_filter: KVM_X86_SET_MSR_FILTER's, or NULL; RCU, and df_vm.lock
  * @disabled_exits: KVM_X86_DISABLE_EXITS_*, of vCPUs that are to come
+ * @dedicated: vCPUs have CPUs for themselves; as @irqchip
  * @no_platform_info: guests have no MSR_PLATFORM_INFO
  * @pml: vCPUs log the pages that they dirty; df_vm.lock
  * @tsc_lock: guards the next three
@@ -76,7 +77,7 @@ struct df_vm_arch {
 	u64 user_msrs;
 	struct msr_filter __rcu *msr_filter;
 	u64 disabled_exits;
-	bool no_platform_info;
+	bool dedicated, no_platform_info;
 	bool pml;
 	spinlock_t tsc_lock;
 	u64 tsc_offset, clock_tsc, clock_ns;
@@ -168,6 +169,10 @@ enum { DF_OUTSIDE, DF_IN_GUEST, DF_KICKED };
  * @timer_mode: of LVTT, before it is written
  * @timer_shift: of TDCR, likewise: a count is so many bits of bus cycles
  * @timer_on: the VMX-preemption timer runs
+ * @cpu_has_deadline: the timer of the CPU that is the vCPU's own can be the guest's
+ * @passes: it is: the guest's writes to IA32_TSC_DEADLINE do not exit
+ * @swapped: right now; @deadline is the host's, and what was it is in the CPU
+ * @host_deadline: what was there before
  * @eoi_vector: the one of DF_REQ_EOI_TO_USER
  * @errors: what ESR will read, when it is written next
  * @eoi_exits: vectors whose EOI somebody waits for
@@ -180,7 +185,8 @@ struct df_lapic {
 	u64 deadline, period, tsc_deadline;
 	u32 timer_mode;
 	u8 timer_shift;
-	bool timer_on;
+	bool timer_on, cpu_has_deadline, passes, swapped;
+	u64 host_deadline;
 	u8 eoi_vector;
 	u32 errors;
 	u64 eoi_exits[4];
@@ -211,6 +217,7 @@ struct df_vcpu {
 	struct vmx_region *vmcs;
 	struct list_head loaded;	/* on the CPU's list; that CPU's, interrupts off */
 	int cpu;			/* that VMCS is, or was last, active on; -1: none */
+	int own_cpu;			/* that is dedicated to the vCPU, or -1 */
 	bool launched;
 	bool apart;			/* exits are handled outside of the inner ring */
 	u16 vpid;

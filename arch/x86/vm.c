@@ -45,6 +45,7 @@ int df_arch_vcpu_init(struct df_vcpu *vcpu)
 		return vpid;
 	vcpu->vpid = vpid;
 	vcpu->cpu = -1;
+	vcpu->own_cpu = -1;
 	vcpu->xcr0 = XFEATURE_MASK_FP;
 	vcpu->pv_features = ~0U;
 	debug_reset(vcpu);
@@ -67,6 +68,7 @@ int df_arch_vcpu_init(struct df_vcpu *vcpu)
 
 void df_arch_vcpu_destroy(struct df_vcpu *vcpu)
 {
+	dedicated_release(vcpu);
 	vmx_unload(vcpu);
 	free_page((unsigned long)vcpu->vmcs);
 	free_page((unsigned long)vcpu->pml);

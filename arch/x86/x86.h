@@ -23,6 +23,7 @@
 #include <asm/tsc.h>
 
 #include "apic/bypass.h"
+#include "apic/deadline.h"
 #include "apic/delivery.h"
 #include "apic/lapic.h"
 #include "apic/mode.h"
@@ -31,6 +32,7 @@
 #include "clock.h"
 #include "cpuid.h"
 #include "debug.h"
+#include "dedicated.h"
 #include "df.h"
 #include "emulate/access.h"
 #include "events.h"

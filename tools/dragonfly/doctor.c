@@ -245,8 +245,23 @@ static void check_isolation(const char *file, const char *parameter)
 	if (*line && !strstr(line, "(null)"))
 		good("isolation", "CPUs %s: %s", line, parameter);
 	else
-		note("isolation", "no CPUs; for vCPUs alone on theirs (--pin) boot with %s=LIST",
+		note("isolation",
+		     "no CPUs; for vCPUs alone on theirs (--dedicated) boot with %s=LIST",
 		     parameter);
+}
+
+/* What writes its deadlines to the CPU itself can leave them to a guest. */
+static void check_timer(void)
+{
+	char line[64];
+
+	line_of("/sys/devices/system/clockevents/clockevent0/current_device", line, sizeof(line));
+	if (!strcmp(line, "lapic-deadline"))
+		good("timer",
+		     "the host's clock is the CPU's TSC deadline: dedicated vCPUs have it");
+	else
+		note("timer", "the host's clock is %s: deadlines of dedicated vCPUs exit",
+		     *line ? line : "not known");
 }
 
 /* What --queue and --net go through. */
@@ -299,6 +314,7 @@ static void check_host(void)
 	check_hugepages("1G", 1048576);
 	check_isolation("isolated", "isolcpus");
 	check_isolation("nohz_full", "nohz_full");
+	check_timer();
 	check_modules();
 	check_limit("memlock", RLIMIT_MEMLOCK, 512UL << 20, "a guest's memory of 512M");
 	check_limit("nofile", RLIMIT_NOFILE, 1024, "a VM's descriptors");

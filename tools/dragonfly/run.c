@@ -26,21 +26,16 @@
 #define DEFAULT_MEMORY (512 * MIB)
 #define DEFAULT_APPEND "console=ttyS0"
 
-static const struct option long_options[] = { { "append", required_argument, NULL, 'a' },
-					      { "console", required_argument, NULL, 'c' },
-					      { "cpus", required_argument, NULL, 'n' },
-					      { "detach", no_argument, NULL, 'd' },
-					      { "device", required_argument, NULL, 'D' },
-					      { "help", no_argument, NULL, 'h' },
-					      { "hugepages", required_argument, NULL, 'H' },
-					      { "initrd", required_argument, NULL, 'i' },
-					      { "kernel", required_argument, NULL, 'k' },
-					      { "mem", required_argument, NULL, 'm' },
-					      { "name", required_argument, NULL, 'N' },
-					      { "net", required_argument, NULL, 't' },
-					      { "pin", required_argument, NULL, 'p' },
-					      { "queue", required_argument, NULL, 'q' },
-					      {} };
+static const struct option long_options[] = {
+	{ "append", required_argument, NULL, 'a' }, { "console", required_argument, NULL, 'c' },
+	{ "cpus", required_argument, NULL, 'n' },   { "dedicated", no_argument, NULL, 'e' },
+	{ "detach", no_argument, NULL, 'd' },	    { "device", required_argument, NULL, 'D' },
+	{ "help", no_argument, NULL, 'h' },	    { "hugepages", required_argument, NULL, 'H' },
+	{ "initrd", required_argument, NULL, 'i' }, { "kernel", required_argument, NULL, 'k' },
+	{ "mem", required_argument, NULL, 'm' },    { "name", required_argument, NULL, 'N' },
+	{ "net", required_argument, NULL, 't' },    { "pin", required_argument, NULL, 'p' },
+	{ "queue", required_argument, NULL, 'q' },  {},
+};
 
 static void usage(FILE *out)
 {
@@ -54,6 +49,8 @@ static void usage(FILE *out)
 		"  --mem SIZE           memory, in MiB or with a suffix K, M, G (512M)\n"
 		"  --hugepages 2M|1G    memory from the host's huge pages of that size\n"
 		"  --pin LIST           host CPUs for the vCPUs, the first for the first: 2,3 or 2-5\n"
+		"  --dedicated          nothing else that is dedicated runs on these CPUs, and the guest's\n"
+		"                       HLT, PAUSE and timer do not exit; needs --pin\n"
 		"  --queue vdpa=DEVICE[,queues=N]\n"
 		"                       a vDPA device's queues: vdpa=/dev/vhost-vdpa-0; repeatable\n"
 		"  --net tap=INTERFACE[,queues=N][,vhost]\n"
@@ -181,6 +178,9 @@ static int parse_option(struct options *options, int option)
 	case 'D':
 		options->device = optarg;
 		return 0;
+	case 'e':
+		options->dedicated = true;
+		return 0;
 	case 'H':
 		return parse_huge(optarg, &options->huge);
 	case 'i':
@@ -206,6 +206,19 @@ static int parse_option(struct options *options, int option)
 	return -1;
 }
 
+static int check_dedicated(const struct options *options)
+{
+	const int *pin = options->pin;
+
+	if (pin[0] < 0)
+		return complain("--dedicated needs a CPU for each vCPU: add --pin");
+	for (unsigned int i = 0; i < options->cpus; i++)
+		for (unsigned int j = 0; j < i; j++)
+			if (pin[i] == pin[j])
+				return complain("--dedicated: --pin names CPU %d twice", pin[i]);
+	return 0;
+}
+
 static int check(const struct options *options)
 {
 	uint64_t page = options->huge ? options->huge : 4096;
@@ -219,7 +232,7 @@ static int check(const struct options *options)
 	for (unsigned int i = 0; i < options->cpus; i++)
 		if (options->pin[0] >= 0 && options->pin[i] < 0)
 			return complain("--pin names %u CPUs for %u vCPUs", i, options->cpus);
-	return 0;
+	return options->dedicated ? check_dedicated(options) : 0;
 }
 
 static void tell(enum outcome outcome)

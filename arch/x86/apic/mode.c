@@ -3,24 +3,29 @@
 
 #include "x86.h"
 
-unsigned long apic_mode_bitmaps[2][PAGE_SIZE / sizeof(long)] __aligned(PAGE_SIZE);
-static phys_addr_t bitmap_address[2] __ro_after_init;
+unsigned long apic_mode_bitmaps[3][PAGE_SIZE / sizeof(long)] __aligned(PAGE_SIZE);
+static phys_addr_t bitmap_address[3] __ro_after_init;
 
 void apic_mode_init(void)
 {
-	for (int x2apic = 0; x2apic < 2; x2apic++) {
-		msr_bitmap_init(apic_mode_bitmaps[x2apic]);
-		bitmap_address[x2apic] = PFN_PHYS(vmalloc_to_pfn(apic_mode_bitmaps[x2apic]));
+	for (size_t i = 0; i < ARRAY_SIZE(apic_mode_bitmaps); i++) {
+		msr_bitmap_init(apic_mode_bitmaps[i]);
+		bitmap_address[i] = PFN_PHYS(vmalloc_to_pfn(apic_mode_bitmaps[i]));
 	}
 	lapic_bitmap_init(apic_mode_bitmaps[1]);
+	lapic_bitmap_init(apic_mode_bitmaps[2]);
+	__clear_bit(MSR_IA32_TSC_DEADLINE, apic_mode_bitmaps[2]);
+	__clear_bit(MSR_IA32_TSC_DEADLINE + 2 * 8192, apic_mode_bitmaps[2]);
 }
 
-static void write_bitmap(const struct df_vcpu *vcpu)
+static void write_bitmap(struct df_vcpu *vcpu)
 {
 	bool x2apic = lapic_is_here(vcpu) && lapic_is_x2apic(vcpu);
 	unsigned long *own = msr_filter_bitmap(vcpu->vm, x2apic);
+	bool passes = !own && x2apic && deadline_may_pass(vcpu);
 
-	vmcs_write(MSR_BITMAP, own ? __pa(own) : bitmap_address[x2apic]);
+	vcpu->lapic.passes = passes;
+	vmcs_write(MSR_BITMAP, own ? __pa(own) : bitmap_address[x2apic + passes]);
 }
 
 #define IN_USE		(SECONDARY_EXEC_APIC_REGISTER_VIRT | SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)

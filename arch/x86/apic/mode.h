@@ -11,8 +11,11 @@
 /** apic_mode_init() - once, at load; after msr_init(). */
 void apic_mode_init(void);
 
-/* Which MSRs do not exit, without and with those of x2APIC mode, if the VM has no filter. */
-extern unsigned long apic_mode_bitmaps[2][PAGE_SIZE / sizeof(long)];
+/*
+ * Which MSRs do not exit, if the VM has no filter: without those of x2APIC mode, with
+ * them, and with the deadline too.
+ */
+extern unsigned long apic_mode_bitmaps[3][PAGE_SIZE / sizeof(long)];
 
 /** apic_mode_vmcs() - controls and pages of a new VMCS, which is current. */
 void apic_mode_vmcs(struct df_vcpu *vcpu);

@@ -53,6 +53,7 @@ void timer_reset(struct df_vcpu *vcpu)
 	disarm(vcpu);
 	vcpu->lapic.timer_mode = mode(vcpu);
 	vcpu->lapic.timer_shift = divide_shift(vcpu);
+	vcpu->dirty |= DF_DIRTY_APIC_MODE;
 }
 
 /* ---- counts of the bus clock ---------------------------------------------------------- */
@@ -140,6 +141,7 @@ void timer_mode_written(struct df_vcpu *vcpu)
 	vcpu->lapic.timer_mode = now;
 	if ((old ^ now) & APIC_LVT_TIMER_TSCDEADLINE) {
 		disarm(vcpu);
+		vcpu->dirty |= DF_DIRTY_APIC_MODE;
 		lapic_put(vcpu, APIC_TMICT, 0);
 	}
 	vcpu->lapic.period = period(vcpu);
@@ -183,11 +185,18 @@ static void next_period(struct df_lapic *lapic, u64 now)
 	lapic->deadline = now + lapic->period - late % lapic->period;
 }
 
+void timer_deliver(struct df_vcpu *vcpu)
+{
+	u32 lvt = lapic_get(vcpu, APIC_LVTT);
+	u8 vector = lvt & APIC_VECTOR_MASK;
+
+	if (!(lvt & APIC_LVT_MASKED) && vector >= LAPIC_FIRST_VECTOR)
+		posted_self(vcpu, vector);
+}
+
 void timer_fire(struct df_vcpu *vcpu)
 {
 	struct df_lapic *lapic = &vcpu->lapic;
-	u32 lvt = lapic_get(vcpu, APIC_LVTT);
-	u8 vector = lvt & APIC_VECTOR_MASK;
 
 	/* A piece of a long wait, or the last cycles of a TSC that is scaled. */
 	if (lapic->tsc_deadline > tsc_read(vcpu)) {
@@ -198,8 +207,7 @@ void timer_fire(struct df_vcpu *vcpu)
 		next_period(lapic, rdtsc());
 	else
 		disarm(vcpu);
-	if (!(lvt & APIC_LVT_MASKED) && vector >= LAPIC_FIRST_VECTOR)
-		posted_self(vcpu, vector);
+	timer_deliver(vcpu);
 }
 
 /* To the first change of the bit that is not before the deadline. */
@@ -220,7 +228,9 @@ void timer_enter(struct df_vcpu *vcpu)
 {
 	u64 now = rdtsc();
 
-	if (now >= vcpu->lapic.deadline) {
+	if (unlikely(vcpu->lapic.swapped)) {
+		now = min(now, vcpu->lapic.deadline);
+	} else if (now >= vcpu->lapic.deadline) {
 		timer_fire(vcpu);
 		if (!vcpu->lapic.deadline) {
 			/* On it stays: the next deadline is soon. */
@@ -233,10 +243,11 @@ void timer_enter(struct df_vcpu *vcpu)
 		use_preemption_timer(vcpu, true);
 }
 
-void timer_exit(struct df_vcpu *vcpu)
+bool timer_exit(struct df_vcpu *vcpu)
 {
 	if (!vcpu->lapic.deadline)
 		use_preemption_timer(vcpu, false);
+	return vcpu->lapic.swapped && vcpu->lapic.deadline;
 }
 
 ktime_t timer_sleep(const struct df_vcpu *vcpu)

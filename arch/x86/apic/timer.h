@@ -45,6 +45,9 @@ void timer_retarget(struct df_vcpu *vcpu);
 /** timer_restore() - from registers that user space has written, and what was left of TMCCT. */
 void timer_restore(struct df_vcpu *vcpu, u32 left);
 
+/** timer_deliver() - the timer's interrupt, if it is not masked. Context: The vCPU's thread. */
+void timer_deliver(struct df_vcpu *vcpu);
+
 /** timer_fire() - the deadline seems to be over. Context: The vCPU's thread. */
 void timer_fire(struct df_vcpu *vcpu);
 
@@ -61,8 +64,12 @@ static __always_inline void timer_check(struct df_vcpu *vcpu)
  */
 void timer_enter(struct df_vcpu *vcpu);
 
-/** timer_exit() - the VMX-preemption timer has caused an exit. Context: As above. */
-void timer_exit(struct df_vcpu *vcpu);
+/**
+ * timer_exit() - the VMX-preemption timer has caused an exit
+ *
+ * Context: As above. Return: whether it was for the host's deadline.
+ */
+bool timer_exit(struct df_vcpu *vcpu);
 
 /** timer_sleep() - what a thread has to sleep for; KTIME_MAX without a deadline. */
 ktime_t timer_sleep(const struct df_vcpu *vcpu);

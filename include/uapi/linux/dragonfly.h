@@ -55,6 +55,21 @@
 #define DRAGONFLY_CAP_QUEUES	0xDF00
 
 /**
+ * DRAGONFLY_CAP_DEDICATED - for KVM_ENABLE_CAP of a VM without vCPUs, @args[0] 1: each
+ * vCPU has a CPU of the host for itself
+ *
+ * HLT and PAUSE do not exit (as with KVM_CAP_X86_DISABLE_EXITS), and neither do a
+ * guest's writes to IA32_TSC_DEADLINE while it is in x2APIC mode, its TSC is the host's
+ * (a KVM_VCPU_TSC_OFFSET of 0), there is no MSR filter, and the host's clock events are
+ * TSC deadlines of its local APIC; otherwise they exit as ever.
+ *
+ * KVM_RUN is EINVAL then for a thread that may run on more than one CPU, and EBUSY
+ * on a CPU that is another dedicated vCPU's, or a thread of whose core is another
+ * VM's. The CPU is the vCPU's until it runs on another, or is closed.
+ */
+#define DRAGONFLY_CAP_DEDICATED	0xDF01
+
+/**
  * DRAGONFLY_MSI_MASKED - the interrupt is held back
  *
  * It stays in the call eventfd, where user space can see it, and comes, once, with

@@ -211,6 +211,9 @@ static int run_with(const char *const *arguments)
 		EXPECT_SAYS(text);                         \
 	}
 
+TEST_REFUSED(dedicated_vcpus_are_pinned, "--dedicated needs a CPU for each vCPU", "--dedicated")
+TEST_REFUSED(dedicated_vcpus_have_a_cpu_each, "names CPU 3 twice", "--dedicated", "--cpus", "3",
+	     "--pin", "3,4,3")
 TEST_REFUSED(an_option_that_is_none_is_named, "no option '--kernels=x'", "--cpus", "1",
 	     "--kernels=x")
 TEST_REFUSED(an_option_with_one_dash_is_named, "no option '-kernel'", "--cpus", "1", "-kernel", "x")

@@ -69,14 +69,34 @@ static int add_slots(struct machine *machine)
 	return 0;
 }
 
+static int enable(struct machine *machine, uint32_t cap, uint64_t argument)
+{
+	struct kvm_enable_cap enable = { .cap = cap, .args = { argument } };
+
+	return machine__ioctl(machine, KVM_ENABLE_CAP, &enable);
+}
+
 /* LAPICs in the kernel, the IOAPIC here. */
 static int set_irqchip(struct machine *machine)
 {
-	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { IOAPIC_PINS } };
-
 	ioctl(machine->vm, KVM_SET_TSS_ADDR, TSS_ADDRESS);
-	if (machine__ioctl(machine, KVM_ENABLE_CAP, &split))
+	if (enable(machine, KVM_CAP_SPLIT_IRQCHIP, IOAPIC_PINS))
 		return complain("%s has no split irqchip: %s", machine->options->device,
+				strerror(errno));
+	return 0;
+}
+
+/* KVM has a part of it, and leaves it to its user who runs where. */
+static int dedicate(struct machine *machine)
+{
+	const uint64_t exits = KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE;
+
+	if (!machine->options->dedicated)
+		return 0;
+	if (ioctl(machine->vm, KVM_CHECK_EXTENSION, DRAGONFLY_CAP_DEDICATED) > 0 ?
+		    enable(machine, DRAGONFLY_CAP_DEDICATED, 1) :
+		    enable(machine, KVM_CAP_X86_DISABLE_EXITS, exits))
+		return complain("%s has no dedicated vCPUs: %s", machine->options->device,
 				strerror(errno));
 	return 0;
 }
@@ -172,7 +192,7 @@ int machine__create(struct machine *machine, const struct options *options)
 		return -1;
 	machine->control = control__create(machine, options->name);
 	if (!machine->control || open_device(machine) || set_irqchip(machine) ||
-	    memory__create(&machine->memory, options->memory, options->huge) ||
+	    dedicate(machine) || memory__create(&machine->memory, options->memory, options->huge) ||
 	    add_slots(machine) || add_devices(machine) ||
 	    acpi__write(&machine->memory, options->cpus) || boot__load(machine, &entry) ||
 	    add_vcpus(machine, &entry))

@@ -34,7 +34,7 @@ struct options {
 	uint64_t memory, huge; /* bytes */
 	int pin[MAX_CPUS]; /* the host CPU of each vCPU, or -1 */
 	struct queue_options queues[MAX_QUEUES];
-	bool detach;
+	bool detach, dedicated;
 };
 
 /* Why a machine stopped, and the exit status of "dragonfly run". */

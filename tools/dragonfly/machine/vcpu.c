@@ -41,6 +41,19 @@ static int enable_fast_strings(int fd)
 	return ioctl(fd, KVM_SET_MSRS, &msrs) == 1 ? 0 : -1;
 }
 
+/* A guest whose TSC is the host's can have the CPU's own timer. */
+static int share_tsc(int fd)
+{
+	static const uint64_t offset;
+	const struct kvm_device_attr attribute = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uintptr_t)&offset,
+	};
+
+	return ioctl(fd, KVM_SET_DEVICE_ATTR, &attribute);
+}
+
 int vcpu__create(struct vcpu *vcpu, struct machine *machine, unsigned int index)
 {
 	int size = ioctl(machine->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
@@ -59,6 +72,8 @@ int vcpu__create(struct vcpu *vcpu, struct machine *machine, unsigned int index)
 		return -1;
 	if (enable_fast_strings(vcpu->fd))
 		return complain("cannot set IA32_MISC_ENABLE of vCPU %u", index);
+	if (machine->options->dedicated && share_tsc(vcpu->fd))
+		return complain("cannot set the TSC of vCPU %u: %s", index, strerror(errno));
 	return 0;
 }
 
@@ -136,6 +151,17 @@ static void handle_exit(struct vcpu *vcpu)
 	machine__stop(machine, FAILED);
 }
 
+static void tell_why(const struct vcpu *vcpu, int err)
+{
+	const struct options *options = vcpu->machine->options;
+
+	if (err == EBUSY && options->dedicated)
+		complain("vCPU %u does not run: CPU %d, or its core, belongs to another VM",
+			 vcpu->index, options->pin[vcpu->index]);
+	else
+		complain("vCPU %u does not run: %s", vcpu->index, strerror(err));
+}
+
 static void run_once(struct vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;
@@ -148,7 +174,7 @@ static void run_once(struct vcpu *vcpu)
 	if (!err) {
 		handle_exit(vcpu);
 	} else if (err != EINTR && err != EAGAIN) {
-		complain("vCPU %u does not run: %s", vcpu->index, strerror(err));
+		tell_why(vcpu, err);
 		machine__stop(machine, FAILED);
 	}
 }

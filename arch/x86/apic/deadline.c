@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/io.h>
+#include <asm/barrier.h>
+
+#include "x86.h"
+
+/* The timer of a host whose clock events are deadlines. */
+#define LVT_LOOK	(APIC_LVT_TIMER_PERIODIC | APIC_LVT_TIMER_TSCDEADLINE | \
+			 APIC_LVT_MASKED | APIC_VECTOR_MASK)
+#define LVT_HOST	(APIC_LVT_TIMER_TSCDEADLINE | LOCAL_TIMER_VECTOR)
+
+/* The CPU's APIC, where the host does not use it by MSRs. */
+static void __iomem *registers __ro_after_init;
+
+static bool is_x2apic(void)
+{
+	return read_msr_or_0(MSR_IA32_APICBASE) & X2APIC_ENABLE;
+}
+
+/* Without them deadlines are intercepted. */
+void deadline_init(void)
+{
+	if (!is_x2apic())
+		registers = ioremap(read_msr_or_0(MSR_IA32_APICBASE) & PAGE_MASK, PAGE_SIZE);
+}
+
+void deadline_exit(void)
+{
+	if (registers)
+		iounmap(registers);
+}
+
+static u32 read_apic(unsigned int reg)
+{
+	return registers ? readl(registers + reg) : __rdmsr(LAPIC_MSR(reg));
+}
+
+static __always_inline void end_interrupt(void)
+{
+	if (registers)
+		writel(0, registers + APIC_EOI);
+	else
+		__wrmsr(LAPIC_MSR(APIC_EOI), 0, 0);
+}
+
+static __always_inline void write_deadline(u64 deadline)
+{
+	weak_wrmsr_fence();
+	__wrmsr(MSR_IA32_TSC_DEADLINE, deadline, deadline >> 32);
+}
+
+/* The timer's interrupt waits to be taken. */
+static bool is_pending(void)
+{
+	return read_apic(APIC_IRR + LOCAL_TIMER_VECTOR / 32 * 0x10) & BIT(LOCAL_TIMER_VECTOR % 32);
+}
+
+void deadline_on_cpu(struct df_vcpu *vcpu)
+{
+	u32 lvt = APIC_LVT_MASKED;
+
+	if (is_x2apic() == !registers)
+		lvt = read_apic(APIC_LVTT);
+	vcpu->lapic.cpu_has_deadline = (lvt & LVT_LOOK) == LVT_HOST;
+	vcpu->dirty |= DF_DIRTY_APIC_MODE;
+}
+
+bool deadline_may_pass(const struct df_vcpu *vcpu)
+{
+	return vcpu->lapic.cpu_has_deadline && lapic_is_x2apic(vcpu) && tsc_is_hosts(vcpu) &&
+	       vcpu->lapic.timer_mode == APIC_LVT_TIMER_TSCDEADLINE;
+}
+
+/* The host's timer does not come any more, or is to come first. */
+static bool disarm_host(struct df_lapic *lapic)
+{
+	u64 host = __rdmsr(MSR_IA32_TSC_DEADLINE);
+
+	write_deadline(0);
+	if (is_pending() || (host && host <= rdtsc())) {
+		write_deadline(host);
+		return false;
+	}
+	lapic->host_deadline = host;
+	return true;
+}
+
+bool deadline_in(struct df_vcpu *vcpu)
+{
+	struct df_lapic *lapic = &vcpu->lapic;
+
+	/* It may be what makes the register pass, or no longer. */
+	if (vcpu->dirty & DF_DIRTY_APIC_MODE) {
+		vcpu->dirty &= ~(u32)DF_DIRTY_APIC_MODE;
+		apic_mode_write(vcpu);
+	}
+	if (!lapic->passes)
+		return true;
+	timer_check(vcpu);
+	if (!disarm_host(lapic))
+		return false;
+	write_deadline(lapic->tsc_deadline);
+	lapic->deadline = lapic->host_deadline;
+	lapic->swapped = true;
+	return true;
+}
+
+void deadline_out(struct df_vcpu *vcpu)
+{
+	struct df_lapic *lapic = &vcpu->lapic;
+	u64 deadline = __rdmsr(MSR_IA32_TSC_DEADLINE);
+
+	if (!deadline && is_pending())
+		timer_deliver(vcpu);
+	write_deadline(lapic->host_deadline);
+	lapic->swapped = false;
+	lapic->tsc_deadline = deadline;
+	lapic->deadline = deadline;
+}
+
+bool deadline_took(struct df_vcpu *vcpu)
+{
+	if (!vcpu->lapic.swapped ||
+	    (vmcs_read(VM_EXIT_INTR_INFO) & INTR_INFO_VECTOR_MASK) != LOCAL_TIMER_VECTOR)
+		return false;
+	end_interrupt();
+	timer_deliver(vcpu);
+	return true;
+}
