@@ -5,7 +5,7 @@
 
 /* Whose a CPU is; a vCPU has one at most. */
 static DEFINE_PER_CPU(struct df_vcpu *, owner);
-static DEFINE_SPINLOCK(owners);
+static DEFINE_RAW_SPINLOCK(owners);
 
 int dedicated_enable(struct df_vm *vm)
 {
@@ -35,32 +35,40 @@ static void give_up(struct df_vcpu *vcpu)
 {
 	if (vcpu->own_cpu >= 0)
 		per_cpu(owner, vcpu->own_cpu) = NULL;
-	vcpu->own_cpu = -1;
+	WRITE_ONCE(vcpu->own_cpu, -1);
 }
 
 int dedicated_claim(struct df_vcpu *vcpu)
 {
 	int cpu = smp_processor_id(), err = -EBUSY;
 
-	if (likely(vcpu->own_cpu == cpu))
+	if (likely(READ_ONCE(vcpu->own_cpu) == cpu))
 		return 0;
 	if (current->nr_cpus_allowed != 1)
 		return -EINVAL;
-	spin_lock(&owners);
+	raw_spin_lock(&owners);
 	if (is_free(vcpu, cpu)) {
 		give_up(vcpu);
 		per_cpu(owner, cpu) = vcpu;
-		vcpu->own_cpu = cpu;
+		WRITE_ONCE(vcpu->own_cpu, cpu);
 		deadline_on_cpu(vcpu);
 		err = 0;
 	}
-	spin_unlock(&owners);
+	raw_spin_unlock(&owners);
 	return err;
 }
 
 void dedicated_release(struct df_vcpu *vcpu)
 {
-	spin_lock(&owners);
+	raw_spin_lock(&owners);
 	give_up(vcpu);
-	spin_unlock(&owners);
+	raw_spin_unlock(&owners);
+}
+
+void dedicated_cpu_offline(unsigned int cpu)
+{
+	raw_spin_lock(&owners);
+	if (per_cpu(owner, cpu))
+		give_up(per_cpu(owner, cpu));
+	raw_spin_unlock(&owners);
 }

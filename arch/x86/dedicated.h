@@ -23,4 +23,7 @@ int dedicated_claim(struct df_vcpu *vcpu);
 /** dedicated_release() - the CPU, if it has one, is free for others. */
 void dedicated_release(struct df_vcpu *vcpu);
 
+/** dedicated_cpu_offline() - and when it comes back, it is anybody's. Context: CPU hotplug. */
+void dedicated_cpu_offline(unsigned int cpu);
+
 #endif

@@ -95,6 +95,7 @@ void events_reset(struct df_vcpu *vcpu)
 	vcpu->inject_info = 0;
 	vcpu->nmi_pending = 0;
 	vcpu->interrupt_pending = false;
+	vcpu->mce_pending = false;
 }
 
 /* Until something goes in, its window exits. */
@@ -117,12 +118,16 @@ bool events_has_lint0(const struct df_vcpu *vcpu)
 	return !(lvt & APIC_LVT_MASKED) && (lvt & APIC_MODE_MASK) == APIC_DM_EXTINT;
 }
 
-/* An NMI before an interrupt, and neither while something holds it up. */
+/* A machine check before an NMI before an interrupt, the last two unless something holds them up. */
 void events_raise_waiting(struct df_vcpu *vcpu)
 {
 	u32 blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
 	bool lint0 = events_has_lint0(vcpu);
 
+	if (vcpu->mce_pending && !vcpu->inject_info) {
+		events_exception(vcpu, X86_TRAP_MC);
+		vcpu->mce_pending = false;
+	}
 	if (unlikely(debug_blocks_interrupts(vcpu))) {
 		set_window(&vcpu->nmi_window, false, CPU_BASED_NMI_WINDOW_EXITING);
 		set_window(&vcpu->interrupt_window, false, CPU_BASED_INTR_WINDOW_EXITING);
@@ -134,7 +139,7 @@ void events_raise_waiting(struct df_vcpu *vcpu)
 		vcpu->nmi_pending--;
 	}
 	if (vcpu->interrupt_pending && lint0 && !vcpu->inject_info &&
-	    vcpu->rflags & X86_EFLAGS_IF && !(blocked & SHADOW_MASK)) {
+	    vmcs_read(GUEST_RFLAGS) & X86_EFLAGS_IF && !(blocked & SHADOW_MASK)) {
 		raise(vcpu, vcpu->interrupt_vector | INTR_TYPE_EXT_INTR, 0);
 		vcpu->interrupt_pending = false;
 	}
@@ -227,6 +232,10 @@ int events_get(struct df_vcpu *vcpu, void *arg)
 		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
 	};
 	get_injected(vcpu, events);
+	if (vcpu->mce_pending && !events->exception.injected) {
+		events->exception.injected = 1;
+		events->exception.nr = X86_TRAP_MC;
+	}
 	if (vcpu->interrupt_pending && !lapic_is_here(vcpu) && !events->interrupt.injected) {
 		events->interrupt.injected = 1;
 		events->interrupt.nr = vcpu->interrupt_vector;
@@ -292,6 +301,7 @@ int events_set(struct df_vcpu *vcpu, void *arg)
 	run_vmcs_end();
 
 	set_injected(vcpu, e);
+	vcpu->mce_pending = false;
 	events_take_nmi(vcpu);
 	if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
 		vcpu->nmi_pending = min(e->nmi.pending, 2);

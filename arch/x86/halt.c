@@ -15,7 +15,7 @@ void halt_vcpu_init(struct df_vcpu *vcpu)
 /* What ends HLT. RFLAGS are those of the exit. */
 static bool is_woken(struct df_vcpu *vcpu)
 {
-	if (vcpu->inject_info || (vcpu->nmi_pending && !vcpu->nmis_blocked))
+	if (vcpu->inject_info || vcpu->mce_pending || (vcpu->nmi_pending && !vcpu->nmis_blocked))
 		return true;
 	return (vcpu->rflags & X86_EFLAGS_IF) &&
 	       ((vcpu->interrupt_pending && events_has_lint0(vcpu)) || posted_deliverable(vcpu));

@@ -87,6 +87,7 @@ static int forget_cpu(unsigned int cpu)
 	cpumask_clear_cpu(cpu, &tested_cpus);
 	vmx_cpu_offline();
 	bypass_cpu_offline();
+	dedicated_cpu_offline(cpu);
 	return 0;
 }
 

@@ -76,7 +76,7 @@ static int interrupt(struct df_vcpu *vcpu, const struct kvm_x86_mce *mce)
 		return 1;
 	}
 	vcpu->stored_msrs[DF_STORED_MCG_STATUS] = mce->mcg_status;
-	events_exception(vcpu, X86_TRAP_MC);
+	vcpu->mce_pending = true;
 	return 0;
 }
 

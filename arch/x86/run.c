@@ -121,7 +121,8 @@ static noinline void prepare_rest(struct df_vcpu *vcpu)
 		events_raise_waiting(vcpu);
 	if (unlikely(vcpu->debug.control & KVM_GUESTDBG_SINGLESTEP))
 		end_shadow();
-	trace_df_entry(vcpu->id, vcpu->rip, vcpu->inject_info);
+	if (trace_df_entry_enabled())
+		trace_df_entry(vcpu->id, vmcs_read(GUEST_RIP), vcpu->inject_info);
 	if (vcpu->inject_info)
 		events_inject(vcpu);
 }
@@ -245,11 +246,8 @@ static noinline int handle_exit(struct df_vcpu *vcpu)
 /* Of an exit that was handled outside the ring the entry is prepared for there. */
 int run_prepare(struct df_vcpu *vcpu)
 {
-	if (!vcpu->apart) {
-		/* Whether an interrupt can go in. */
-		vcpu->rflags = vmcs_read(GUEST_RFLAGS);
+	if (!vcpu->apart)
 		prepare_entry(vcpu);
-	}
 	return DF_RESUME;
 }
 
@@ -424,9 +422,17 @@ static int enter_and_stay(struct df_vcpu *vcpu)
 	bool dedicated = vcpu->vm->arch.dedicated;
 
 	lockdep_assert_irqs_disabled();
-	while (!has_to_leave(vcpu)) {
+	for (;;) {
 		int ret;
 
+		/*
+		 * One that kicked may have been late, its request served by then: the next kick is
+		 * to be one again.
+		 */
+		if (unlikely(READ_ONCE(vcpu->where) == DF_KICKED))
+			smp_store_mb(vcpu->where, DF_IN_GUEST);
+		if (has_to_leave(vcpu))
+			break;
 		if (dedicated && !deadline_in(vcpu))
 			break;
 		prepare_entry(vcpu);

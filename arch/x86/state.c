@@ -379,6 +379,13 @@ int state_set_regs(struct df_vcpu *vcpu, void *arg)
 	const struct kvm_regs *regs = arg;
 	const u64 *r = arg;
 
+	/* Who is put elsewhere has left the HLT that did not exit. */
+	if (regs->rip != vcpu->rip) {
+		if (run_vmcs_begin(vcpu))
+			return -EIO;
+		vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
+		run_vmcs_end();
+	}
 	for (int i = 0; i < DF_NR_GPRS; i++)
 		vcpu->regs[regs_order[i]] = r[i];
 	vcpu->rip = regs->rip;

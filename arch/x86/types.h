@@ -172,7 +172,8 @@ enum { DF_OUTSIDE, DF_IN_GUEST, DF_KICKED };
  * @cpu_has_deadline: the timer of the CPU that is the vCPU's own can be the guest's
  * @passes: it is: the guest's writes to IA32_TSC_DEADLINE do not exit
  * @swapped: right now; @deadline is the host's, and what was it is in the CPU
- * @host_deadline: what was there before
+ * @host_masked: and the host's timer was masked before
+ * @host_deadline: what was in the CPU before
  * @eoi_vector: the one of DF_REQ_EOI_TO_USER
  * @errors: what ESR will read, when it is written next
  * @eoi_exits: vectors whose EOI somebody waits for
@@ -186,6 +187,7 @@ struct df_lapic {
 	u32 timer_mode;
 	u8 timer_shift;
 	bool timer_on, cpu_has_deadline, passes, swapped;
+	bool host_masked;
 	u64 host_deadline;
 	u8 eoi_vector;
 	u32 errors;
@@ -233,6 +235,7 @@ struct df_vcpu {
 			bool interrupt_pending;	/* KVM_INTERRUPT's */
 			bool interrupt_window;
 			bool wants_window;	/* user space does */
+			bool mce_pending;
 		};
 		u64 waiting;			/* any of them */
 	};

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/hrtimer.h>
 #include <linux/io.h>
 #include <asm/barrier.h>
 
 #include "x86.h"
 
 /* The timer of a host whose clock events are deadlines. */
-#define LVT_LOOK	(APIC_LVT_TIMER_PERIODIC | APIC_LVT_TIMER_TSCDEADLINE | \
-			 APIC_LVT_MASKED | APIC_VECTOR_MASK)
+#define LVT_LOOK	(APIC_LVT_TIMER_PERIODIC | APIC_LVT_TIMER_TSCDEADLINE | APIC_VECTOR_MASK)
 #define LVT_HOST	(APIC_LVT_TIMER_TSCDEADLINE | LOCAL_TIMER_VECTOR)
 
 /* The CPU's APIC, where the host does not use it by MSRs. */
@@ -35,12 +35,12 @@ static u32 read_apic(unsigned int reg)
 	return registers ? readl(registers + reg) : __rdmsr(LAPIC_MSR(reg));
 }
 
-static __always_inline void end_interrupt(void)
+static __always_inline void write_apic(unsigned int reg, u32 value)
 {
 	if (registers)
-		writel(0, registers + APIC_EOI);
+		writel(value, registers + reg);
 	else
-		__wrmsr(LAPIC_MSR(APIC_EOI), 0, 0);
+		__wrmsr(LAPIC_MSR(reg), value, 0);
 }
 
 static __always_inline void write_deadline(u64 deadline)
@@ -57,11 +57,9 @@ static bool is_pending(void)
 
 void deadline_on_cpu(struct df_vcpu *vcpu)
 {
-	u32 lvt = APIC_LVT_MASKED;
-
-	if (is_x2apic() == !registers)
-		lvt = read_apic(APIC_LVTT);
-	vcpu->lapic.cpu_has_deadline = (lvt & LVT_LOOK) == LVT_HOST;
+	/* With coarse clocks each of its interrupts is a tick to the host, due or not. */
+	vcpu->lapic.cpu_has_deadline = is_x2apic() == !registers && hrtimer_resolution == 1 &&
+				       (read_apic(APIC_LVTT) & LVT_LOOK) == LVT_HOST;
 	vcpu->dirty |= DF_DIRTY_APIC_MODE;
 }
 
@@ -71,16 +69,24 @@ bool deadline_may_pass(const struct df_vcpu *vcpu)
 	       vcpu->lapic.timer_mode == APIC_LVT_TIMER_TSCDEADLINE;
 }
 
-/* The host's timer does not come any more, or is to come first. */
+/*
+ * The host's timer does not come any more, or is to come first. Where the host has
+ * nothing to wait for, as on a CPU without a tick, it is masked.
+ */
 static bool disarm_host(struct df_lapic *lapic)
 {
 	u64 host = __rdmsr(MSR_IA32_TSC_DEADLINE);
 
+	lapic->host_masked = read_apic(APIC_LVTT) & APIC_LVT_MASKED;
+	if (lapic->host_masked)
+		host = 0;
 	write_deadline(0);
 	if (is_pending() || (host && host <= rdtsc())) {
 		write_deadline(host);
 		return false;
 	}
+	if (lapic->host_masked)
+		write_apic(APIC_LVTT, LVT_HOST);
 	lapic->host_deadline = host;
 	return true;
 }
@@ -113,6 +119,8 @@ void deadline_out(struct df_vcpu *vcpu)
 	if (!deadline && is_pending())
 		timer_deliver(vcpu);
 	write_deadline(lapic->host_deadline);
+	if (lapic->host_masked)
+		write_apic(APIC_LVTT, LVT_HOST | APIC_LVT_MASKED);
 	lapic->swapped = false;
 	lapic->tsc_deadline = deadline;
 	lapic->deadline = deadline;
@@ -123,7 +131,7 @@ bool deadline_took(struct df_vcpu *vcpu)
 	if (!vcpu->lapic.swapped ||
 	    (vmcs_read(VM_EXIT_INTR_INFO) & INTR_INFO_VECTOR_MASK) != LOCAL_TIMER_VECTOR)
 		return false;
-	end_interrupt();
+	write_apic(APIC_EOI, 0);
 	timer_deliver(vcpu);
 	return true;
 }

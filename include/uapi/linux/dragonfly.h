@@ -65,7 +65,7 @@
  *
  * KVM_RUN is EINVAL then for a thread that may run on more than one CPU, and EBUSY
  * on a CPU that is another dedicated vCPU's, or a thread of whose core is another
- * VM's. The CPU is the vCPU's until it runs on another, or is closed.
+ * VM's. The CPU is the vCPU's until it runs on another, or the VM is gone.
  */
 #define DRAGONFLY_CAP_DEDICATED	0xDF01
 
