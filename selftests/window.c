@@ -276,6 +276,23 @@ TEST_F(window, an_nmi_comes_before_an_interrupt)
 
 /* --- the task priority, of which user space keeps the APIC ------------------ */
 
+/* The host's own interrupts take the guest out in the midst of it, and back. */
+TEST_F(window, an_interrupt_waits_for_an_nmi_handler_that_takes_long)
+{
+	/* mov $3000000, %ecx; loop .; hlt; iretq */
+	static const uint8_t handler[] = { 0xb9, 0xc0, 0xc6, 0x2d, 0x00,
+					   0xe2, 0xfe, 0xf4, 0x48, 0xcf };
+
+	LONG(code_hlt);
+	memcpy(self->g.memory + GUEST_HANDLERS + 2 * 16, handler, sizeof(handler));
+	set_if(&self->g, true);
+	OK(KVM_NMI, NULL);
+	ASSERT_EQ(0, interrupt(&self->g, VECTOR));
+	EXPECT_EQ(2, guest_trap(&self->g, NULL));
+	EXPECT_EQ(VECTOR, guest_trap(&self->g, NULL));
+	EXPECT_EQ(GUEST_HALTED, guest_trap(&self->g, NULL));
+}
+
 TEST_F(window, cr8_is_in_the_run_page)
 {
 	LONG(code_tpr);
