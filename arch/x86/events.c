@@ -118,7 +118,7 @@ bool events_has_lint0(const struct df_vcpu *vcpu)
 	return !(lvt & APIC_LVT_MASKED) && (lvt & APIC_MODE_MASK) == APIC_DM_EXTINT;
 }
 
-/* A machine check before an NMI before an interrupt, the last two unless something holds them up. */
+/* A machine check, an NMI, an interrupt: the last two unless something holds them up. */
 void events_raise_waiting(struct df_vcpu *vcpu)
 {
 	u32 blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);

@@ -425,12 +425,11 @@ static int enter_and_stay(struct df_vcpu *vcpu)
 	for (;;) {
 		int ret;
 
-		/*
-		 * One that kicked may have been late, its request served by then: the next kick is
-		 * to be one again.
-		 */
-		if (unlikely(READ_ONCE(vcpu->where) == DF_KICKED))
+		/* A kick that was late, its request served by then: the next one is to be one. */
+		if (unlikely(READ_ONCE(vcpu->where) == DF_KICKED)) {
+			/* As in inner_ring(). */
 			smp_store_mb(vcpu->where, DF_IN_GUEST);
+		}
 		if (has_to_leave(vcpu))
 			break;
 		if (dedicated && !deadline_in(vcpu))
