@@ -4,14 +4,6 @@
 # match: a pair of bars for each, KVM's above Dragonfly's. With -v title=TEXT
 # -v names=REGEX -v configuration=REGEX.
 
-function field(key) {
-	if (!match($0, "\"" key "\": (\"[^\"]*\"|[^,}]*)"))
-		return ""
-	key = substr($0, RSTART + length(key) + 4, RLENGTH - length(key) - 4)
-	gsub(/"/, "", key)
-	return key
-}
-
 function text(x, y, class, words) {
 	gsub(/&/, "\\&amp;", words)
 	gsub(/</, "\\&lt;", words)

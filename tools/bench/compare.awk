@@ -3,14 +3,6 @@
 # Compares two results.json, of which the first is the earlier one: each exact figure of
 # Dragonfly's may be 3 % more, and has to be there still. Says what is not so, and fails.
 
-function field(key) {
-	if (!match($0, "\"" key "\": (\"[^\"]*\"|[^,}]*)"))
-		return ""
-	key = substr($0, RSTART + length(key) + 4, RLENGTH - length(key) - 4)
-	gsub(/"/, "", key)
-	return key
-}
-
 function complain(text) {
 	print "bench: " id " " text
 	lost = 1
