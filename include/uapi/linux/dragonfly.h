@@ -70,6 +70,34 @@
 #define DRAGONFLY_CAP_DEDICATED	0xDF01
 
 /**
+ * DRAGONFLY_CAP_EXITLESS - the guest posts interrupts itself
+ *
+ * KVM_CHECK_EXTENSION, of the device and of a VM: the size of a &struct dragonfly_area in
+ * bytes; 0 where there is none, as on KVM.
+ *
+ * KVM_ENABLE_CAP, of a VM that is dedicated and has no vCPUs, with local APICs in the
+ * kernel: @args[0] is DRAGONFLY_EXITLESS_*. With DRAGONFLY_EXITLESS_IPI @args[1] is
+ * the CPU of the host that looks at &dragonfly_area.notify: a kernel thread there serves
+ * all VMs that name it, and does nothing else, until the last of them is gone. Once, and
+ * for good; the VM's area is what an mmap() of the VM's file descriptor, of that size,
+ * shared, and from 0 on, shows. It is there for the guest when it is a slot's memory, and the
+ * guest hears of it by two leaves of CPUID (<linux/dragonfly_para.h>), both of which is
+ * user space's to do. vCPUs have IDs below DRAGONFLY_MAX_VCPUS (EINVAL).
+ *
+ * Beside the errnos above: EINVAL for a CPU that is not online; EBUSY for one that is a
+ * dedicated vCPU's, and if VT-d posts to the VM; EEXIST; ENOMEM.
+ *
+ * What the guest writes there can harm only the guest. While the area is there VT-d
+ * does not post to the VM.
+ */
+#define DRAGONFLY_CAP_EXITLESS	0xDF02
+
+/** DRAGONFLY_EXITLESS_TIMER - always: deadlines fire without an exit. */
+#define DRAGONFLY_EXITLESS_TIMER	(1 << 0)
+/** DRAGONFLY_EXITLESS_IPI - and interrupts between vCPUs are sent without one. */
+#define DRAGONFLY_EXITLESS_IPI		(1 << 1)
+
+/**
  * DRAGONFLY_MSI_MASKED - the interrupt is held back
  *
  * It stays in the call eventfd, where user space can see it, and comes, once, with
