@@ -290,8 +290,8 @@ static inline int apic_add(struct guest *g, unsigned int cpu, uint32_t id, bool 
 	return guest_create_vcpu(&g[cpu], id) ?: apic_prepare(&g[cpu], cpu, id, x2apic);
 }
 
-/* Dragonfly's dedicated vCPUs, whose TSC is the host's: a VM of them, and the first one here. */
-static inline int apic_create_dedicated(struct guest *g)
+/* Dragonfly's dedicated vCPUs, whose TSC is the host's. */
+static inline int apic_add_dedicated(struct guest *g, unsigned int cpu)
 {
 	static const uint64_t zero;
 	const struct kvm_device_attr attr = {
@@ -300,10 +300,15 @@ static inline int apic_create_dedicated(struct guest *g)
 		.addr = (uintptr_t)&zero,
 	};
 
-	if (apic_create_vm(g) || apic_enable_cap(g->vm, DRAGONFLY_CAP_DEDICATED, 1) ||
-	    apic_add(g, 0, 0, true))
+	return apic_add(g, cpu, cpu, true) ?: ioctl(g[cpu].vcpu, KVM_SET_DEVICE_ATTR, &attr);
+}
+
+/* A VM of them, and the first one here. */
+static inline int apic_create_dedicated(struct guest *g)
+{
+	if (apic_create_vm(g) || apic_enable_cap(g->vm, DRAGONFLY_CAP_DEDICATED, 1))
 		return -1;
-	return ioctl(g->vcpu, KVM_SET_DEVICE_ATTR, &attr);
+	return apic_add_dedicated(g, 0);
 }
 
 /* This thread on one CPU of the host. */

@@ -9,6 +9,7 @@
 #include "types.h"
 
 struct dentry;
+struct vm_area_struct;
 
 /* What a handler wants next; a negative value is an errno for KVM_RUN. */
 enum { DF_TO_USER, DF_RESUME };
@@ -108,6 +109,9 @@ u32 df_arch_max_vcpu_id(const struct df_vm *vm);
 /** df_arch_vcpu_init() - a vCPU in the state that a reset leaves. 0 or -ENOMEM. May sleep. */
 int df_arch_vcpu_init(struct df_vcpu *vcpu);
 void df_arch_vcpu_destroy(struct df_vcpu *vcpu);
+
+/** df_arch_vm_mmap() - show user space what of a VM it may see. 0 or a negative errno. */
+int df_arch_vm_mmap(const struct df_vm *vm, struct vm_area_struct *vma);
 
 /** df_arch_has_irqchip() - are the vCPUs' interrupt controllers in the kernel? */
 bool df_arch_has_irqchip(const struct df_vm *vm);

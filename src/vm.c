@@ -120,6 +120,11 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	return ret == -ENOTTY ? df_arch_vm_ioctl(vm, cmd, arg) : ret;
 }
 
+static int vm_show(struct file *file, struct vm_area_struct *vma)
+{
+	return df_arch_vm_mmap(file->private_data, vma);
+}
+
 static int vm_release(struct inode *inode, struct file *file)
 {
 	struct df_vm *vm = file->private_data;
@@ -133,6 +138,7 @@ static const struct file_operations vm_fops = {
 	.owner		= THIS_MODULE,
 	.unlocked_ioctl	= vm_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
+	.mmap		= vm_show,
 	.release	= vm_release,
 	.llseek		= noop_llseek,
 };

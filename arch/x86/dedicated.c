@@ -7,6 +7,9 @@
 static DEFINE_PER_CPU(struct df_vcpu *, owner);
 static DEFINE_RAW_SPINLOCK(owners);
 
+/* Those of notifiers. */
+static struct cpumask reserved;
+
 int dedicated_enable(struct df_vm *vm)
 {
 	guard(mutex)(&vm->lock);
@@ -22,6 +25,8 @@ static bool is_free(const struct df_vcpu *vcpu, int cpu)
 {
 	int thread;
 
+	if (cpumask_test_cpu(cpu, &reserved))
+		return false;
 	for_each_cpu(thread, topology_sibling_cpumask(cpu)) {
 		const struct df_vcpu *other = per_cpu(owner, thread);
 
@@ -63,6 +68,21 @@ void dedicated_release(struct df_vcpu *vcpu)
 	raw_spin_lock(&owners);
 	give_up(vcpu);
 	raw_spin_unlock(&owners);
+}
+
+int dedicated_reserve(int cpu)
+{
+	guard(raw_spinlock)(&owners);
+	if (per_cpu(owner, cpu))
+		return -EBUSY;
+	cpumask_set_cpu(cpu, &reserved);
+	return 0;
+}
+
+void dedicated_unreserve(int cpu)
+{
+	guard(raw_spinlock)(&owners);
+	cpumask_clear_cpu(cpu, &reserved);
 }
 
 void dedicated_cpu_offline(unsigned int cpu)

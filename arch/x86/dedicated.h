@@ -16,12 +16,16 @@ int dedicated_enable(struct df_vm *vm);
  *
  * Context: The vCPU's thread, preemption off.
  * Return: 0; -EINVAL if the thread may run on other CPUs too; -EBUSY if the CPU
- * is another vCPU's, or another thread of its core is another VM's.
+ * is another vCPU's, or a notifier's, or another thread of its core is another VM's.
  */
 int dedicated_claim(struct df_vcpu *vcpu);
 
 /** dedicated_release() - the CPU, if it has one, is free for others. */
 void dedicated_release(struct df_vcpu *vcpu);
+
+/** dedicated_reserve() - no vCPU is to have this CPU. 0, or -EBUSY if one has it. */
+int dedicated_reserve(int cpu);
+void dedicated_unreserve(int cpu);
 
 /** dedicated_cpu_offline() - and when it comes back, it is anybody's. Context: CPU hotplug. */
 void dedicated_cpu_offline(unsigned int cpu);

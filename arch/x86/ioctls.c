@@ -3,6 +3,7 @@
  * The architecture's ioctls, and the capabilities that tell of them.
  */
 #include <linux/dragonfly.h>
+#include <linux/dragonfly_para.h>
 
 #include "x86.h"
 
@@ -35,6 +36,7 @@ long df_arch_check_extension(unsigned long capability)
 	case KVM_CAP_SET_GUEST_DEBUG2:		return DEBUG_GUEST_FLAGS;
 	case KVM_CAP_X86_USER_SPACE_MSR:	return MSR_USER_REASONS;
 	case KVM_CAP_MCE:			return DF_MC_BANKS;
+	case DRAGONFLY_CAP_EXITLESS:		return sizeof(struct dragonfly_area);
 	default:				return 0;
 	}
 }
@@ -54,7 +56,7 @@ bool df_arch_memory_reserved(const struct df_vm *vm, u64 gfn, u64 pages)
 u32 df_arch_max_vcpu_id(const struct df_vm *vm)
 {
 	lockdep_assert_held(&vm->lock);
-	return vm->arch.max_vcpu_id;
+	return vm->arch.area ? min(vm->arch.max_vcpu_id, DRAGONFLY_MAX_VCPUS) : vm->arch.max_vcpu_id;
 }
 
 /* The pins are of user space's IOAPIC: it hears of their EOIs. */
@@ -144,6 +146,8 @@ int df_arch_enable_cap(struct df_vm *vm, const struct kvm_enable_cap *cap)
 		return add_flags(vm, &vm->arch.disabled_exits, cap->args[0], VMCS_DISABLED_EXITS);
 	case DRAGONFLY_CAP_DEDICATED:
 		return cap->args[0] == 1 ? dedicated_enable(vm) : -EINVAL;
+	case DRAGONFLY_CAP_EXITLESS:
+		return exitless_enable(vm, cap->args[0], cap->args[1]);
 	case KVM_CAP_MSR_PLATFORM_INFO:
 		WRITE_ONCE(vm->arch.no_platform_info, !cap->args[0]);
 		return 0;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/dragonfly_para.h>
+
 #include "x86.h"
 
 #define MAX_MSRS	256	/* in one ioctl, as KVM */
@@ -41,6 +43,7 @@ enum check {
 /* The feature in CPUID, or the word of user space, without which a guest does not have it. */
 enum need {
 	NO_NEED, RDTSCP, XSAVES, ARCH_CAPABILITIES, PV_CLOCK, PV_CLOCK2, PV_POLL, PLATFORM, MCG_CTL,
+	EXITLESS,
 };
 
 struct row {
@@ -108,6 +111,8 @@ static const struct row rows[] = {
 	{ MSR_IA32_TSC_DEADLINE, COMPUTED, ANY, LISTED },
 	/* Extended supervisor state: there is none, XSAVES knows only the user's. */
 	{ MSR_IA32_XSS, CONSTANT, NOTHING, 0, 0, 0, XSAVES },
+	/* Whose interrupt the end of a deadline is: the CPU's, or one that the guest has posted. */
+	{ MSR_DRAGONFLY_TIMER, COMPUTED, BY_MASK, 0, 0, DRAGONFLY_TIMER_POSTED, EXITLESS },
 	{ MSR_KVM_WALL_CLOCK_NEW, COMPUTED, ANY, LISTED, 0, 0, PV_CLOCK2 },
 	{ MSR_KVM_SYSTEM_TIME_NEW, COMPUTED, ANY, LISTED, 0, 0, PV_CLOCK2 },
 	/* May the host poll before a vCPU that halts sleeps? It never does. */
@@ -220,6 +225,8 @@ static bool has_need(const struct df_vcpu *vcpu, u8 need)
 		return cpuid_pv_has(vcpu, KVM_FEATURE_POLL_CONTROL);
 	case PLATFORM:
 		return !vcpu->vm->arch.no_platform_info;
+	case EXITLESS:
+		return vcpu->vm->arch.area;
 	case MCG_CTL:
 		return vcpu->stored_msrs[DF_STORED_MCG_CAP] & MCG_CTL_P;
 	default:
@@ -291,6 +298,7 @@ static u64 compute_get(const struct df_vcpu *vcpu, u32 index)
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:	return vcpu->system_time;
 	case MSR_IA32_TSC_DEADLINE:	return timer_get_deadline(vcpu);
+	case MSR_DRAGONFLY_TIMER:	return vcpu->lapic.posts;
 	case MSR_K7_HWCR:		return vcpu->stored_msrs[DF_STORED_HWCR];
 	case MSR_IA32_MCG_CAP:		return vcpu->stored_msrs[DF_STORED_MCG_CAP];
 	default:			return vcpu->apic_base;
@@ -317,6 +325,8 @@ static int compute_set(struct df_vcpu *vcpu, u32 index, u64 value, bool host)
 	case MSR_IA32_TSC_DEADLINE:
 		timer_set_deadline(vcpu, value);
 		break;
+	case MSR_DRAGONFLY_TIMER:
+		return deadline_set_posted(vcpu, value);
 	case MSR_K7_HWCR:
 		vcpu->stored_msrs[DF_STORED_HWCR] = value & HWCR_KEPT;
 		break;

@@ -22,6 +22,7 @@
 #include "ept.h"
 
 struct bypass_cpu;
+struct dragonfly_area;
 struct df_slot;
 struct df_vcpu;
 struct df_vm;
@@ -30,6 +31,7 @@ struct lapic_page;
 struct msi_msg;
 struct msr_filter;
 struct perf_guest_switch_msr;
+struct pi_desc;
 struct vmx_capabilities;
 struct vmx_region;
 
@@ -56,6 +58,9 @@ enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF
  * @msr_filter: KVM_X86_SET_MSR_FILTER's, or NULL; RCU, and df_vm.lock
  * @disabled_exits: KVM_X86_DISABLE_EXITS_*, of vCPUs that are to come
  * @dedicated: vCPUs have CPUs for themselves; as @irqchip
+ * @area: the guest's own posted interrupts, or NULL; as @irqchip, and df_irq.lock
+ * @notifier: the CPU that looks at it, or -1; as @irqchip
+ * @notified: on the list of that CPU
  * @no_platform_info: guests have no MSR_PLATFORM_INFO
  * @pml: vCPUs log the pages that they dirty; df_vm.lock
  * @tsc_lock: guards the next three
@@ -78,6 +83,9 @@ struct df_vm_arch {
 	struct msr_filter __rcu *msr_filter;
 	u64 disabled_exits;
 	bool dedicated, no_platform_info;
+	struct dragonfly_area *area;
+	int notifier;
+	struct list_head notified;
 	bool pml;
 	spinlock_t tsc_lock;
 	u64 tsc_offset, clock_tsc, clock_ns;
@@ -162,7 +170,8 @@ enum { DF_OUTSIDE, DF_IN_GUEST, DF_KICKED };
 
 /**
  * struct df_lapic - a vCPU's local APIC; its thread's, but for the page
- * @page: its registers and posted-interrupt descriptor, or NULL
+ * @page: its registers, or NULL
+ * @pi: its posted-interrupt descriptor: in @page, or where the guest has it too
  * @deadline: the host's TSC at which the timer fires, or 0
  * @period: of the timer, in the host's TSC, if it is periodic
  * @tsc_deadline: IA32_TSC_DEADLINE
@@ -172,7 +181,9 @@ enum { DF_OUTSIDE, DF_IN_GUEST, DF_KICKED };
  * @cpu_has_deadline: the timer of the CPU that is the vCPU's own can be the guest's
  * @passes: it is: the guest's writes to IA32_TSC_DEADLINE do not exit
  * @swapped: right now; @deadline is the host's, and what was it is in the CPU
- * @host_masked: and the host's timer was masked before
+ * @posts: its interrupt is the notification of what the guest has posted itself
+ * @host_masked: the host's timer was masked before
+ * @lvt_changed: and its LVT is the host's no longer
  * @host_deadline: what was in the CPU before
  * @eoi_vector: the one of DF_REQ_EOI_TO_USER
  * @errors: what ESR will read, when it is written next
@@ -183,11 +194,12 @@ enum { DF_OUTSIDE, DF_IN_GUEST, DF_KICKED };
  */
 struct df_lapic {
 	struct lapic_page *page;
+	struct pi_desc *pi;
 	u64 deadline, period, tsc_deadline;
 	u32 timer_mode;
 	u8 timer_shift;
 	bool timer_on, cpu_has_deadline, passes, swapped;
-	bool host_masked;
+	bool posts, host_masked, lvt_changed;
 	u64 host_deadline;
 	u8 eoi_vector;
 	u32 errors;

@@ -18,6 +18,7 @@ int df_arch_vm_init(struct df_vm *vm)
 		return err;
 	spin_lock_init(&vm->arch.tsc_lock);
 	clock_vm_init(vm);
+	vm->arch.notifier = -1;
 	vm->arch.max_vcpu_id = DF_MAX_VCPU_ID;
 	vm->arch.bus_cycle_ns = TIMER_BUS_CYCLE_NS;
 	err = ept_init(&vm->arch.ept);
@@ -30,6 +31,7 @@ void df_arch_vm_destroy(struct df_vm *vm)
 {
 	if (vm->arch.bypass)
 		df_host_post_put();
+	exitless_destroy(vm);
 	mapping_destroy(vm);
 	msr_filter_free(rcu_dereference_protected(vm->arch.msr_filter, true));
 	free_page((unsigned long)vm->arch.apic_page);

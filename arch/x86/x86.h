@@ -25,6 +25,7 @@
 #include "apic/bypass.h"
 #include "apic/deadline.h"
 #include "apic/delivery.h"
+#include "apic/exitless.h"
 #include "apic/lapic.h"
 #include "apic/mode.h"
 #include "apic/posted.h"

@@ -105,6 +105,9 @@ static int begin(struct df_vm *vm)
 	lockdep_assert_held(&vm->irq.lock);
 	if (vm->arch.bypass)
 		return 0;
+	/* Its guest could write NV and NDST. */
+	if (vm->arch.area)
+		return -EBUSY;
 	err = df_host_post_get(wake_posted);
 	if (err)
 		return err;
@@ -124,6 +127,6 @@ int df_arch_irq_bypass(struct df_vm *vm, unsigned int host_irq, const struct msi
 	err = begin(vm);
 	if (err)
 		return err;
-	return df_host_post(host_irq, virt_to_phys(&target->lapic.page->pi),
+	return df_host_post(host_irq, virt_to_phys(target->lapic.pi),
 			    msi->data & APIC_VECTOR_MASK);
 }

@@ -8,6 +8,7 @@
 /* The timer of a host whose clock events are deadlines. */
 #define LVT_LOOK	(APIC_LVT_TIMER_PERIODIC | APIC_LVT_TIMER_TSCDEADLINE | APIC_VECTOR_MASK)
 #define LVT_HOST	(APIC_LVT_TIMER_TSCDEADLINE | LOCAL_TIMER_VECTOR)
+#define LVT_POSTED	(APIC_LVT_TIMER_TSCDEADLINE | POSTED_INTR_VECTOR)
 
 /* The CPU's APIC, where the host does not use it by MSRs. */
 static void __iomem *registers __ro_after_init;
@@ -63,6 +64,14 @@ void deadline_on_cpu(struct df_vcpu *vcpu)
 	vcpu->dirty |= DF_DIRTY_APIC_MODE;
 }
 
+int deadline_set_posted(struct df_vcpu *vcpu, bool posts)
+{
+	if (!vcpu->vm->arch.area)
+		return -EINVAL;
+	vcpu->lapic.posts = posts;
+	return 0;
+}
+
 bool deadline_may_pass(const struct df_vcpu *vcpu)
 {
 	return vcpu->lapic.cpu_has_deadline && lapic_is_x2apic(vcpu) && tsc_is_hosts(vcpu) &&
@@ -85,8 +94,9 @@ static bool disarm_host(struct df_lapic *lapic)
 		write_deadline(host);
 		return false;
 	}
-	if (lapic->host_masked)
-		write_apic(APIC_LVTT, LVT_HOST);
+	lapic->lvt_changed = lapic->host_masked || lapic->posts;
+	if (unlikely(lapic->lvt_changed))
+		write_apic(APIC_LVTT, lapic->posts ? LVT_POSTED : LVT_HOST);
 	lapic->host_deadline = host;
 	return true;
 }
@@ -116,11 +126,15 @@ void deadline_out(struct df_vcpu *vcpu)
 	struct df_lapic *lapic = &vcpu->lapic;
 	u64 deadline = __rdmsr(MSR_IA32_TSC_DEADLINE);
 
-	if (!deadline && is_pending())
+	/* What the guest has posted for it may have been taken in, or not. */
+	if (!deadline && lapic->posts)
+		pi_set_on(lapic->pi);
+	else if (!deadline && is_pending())
 		timer_deliver(vcpu);
+	/* The LVT first: what fires from here on is, at most, one more of the host's. */
+	if (unlikely(lapic->lvt_changed))
+		write_apic(APIC_LVTT, LVT_HOST | (lapic->host_masked ? APIC_LVT_MASKED : 0));
 	write_deadline(lapic->host_deadline);
-	if (lapic->host_masked)
-		write_apic(APIC_LVTT, LVT_HOST | APIC_LVT_MASKED);
 	lapic->swapped = false;
 	lapic->tsc_deadline = deadline;
 	lapic->deadline = deadline;

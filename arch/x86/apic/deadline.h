@@ -17,6 +17,11 @@
  * What of the guest's is left pending when they change back is given to the
  * guest, and once more to the host, which finds its own clock not to be due.
  *
+ * A guest that posts its interrupts itself (exitless.h) has the timer's posted before:
+ * then the timer's vector is the notification, and the CPU takes in what is posted
+ * without an exit. One that comes when the registers have changed back finds the
+ * host's handler of late notifications; the vCPU looks at PIR before it next enters.
+ *
  * That takes a guest in x2APIC mode whose TSC is the host's, and a host whose clock
  * events are the deadlines of its local APIC.
  */
@@ -31,6 +36,9 @@ void deadline_exit(void);
 
 /** deadline_on_cpu() - what the timer of this CPU is. Context: Preemption off. */
 void deadline_on_cpu(struct df_vcpu *vcpu);
+
+/** deadline_set_posted() - write MSR_DRAGONFLY_TIMER. 0, or -EINVAL if there is none. */
+int deadline_set_posted(struct df_vcpu *vcpu, bool posts);
 
 /** deadline_may_pass() - can the guest write the CPU's register? */
 bool deadline_may_pass(const struct df_vcpu *vcpu);

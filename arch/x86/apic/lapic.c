@@ -102,6 +102,7 @@ void lapic_reset(struct df_vcpu *vcpu)
 	if (vcpu->apic_base & MSR_IA32_APICBASE_BSP)
 		lapic_put(vcpu, APIC_LVT0, APIC_MODE_EXTINT << 8);
 	vcpu->lapic.errors = 0;
+	vcpu->lapic.posts = false;
 	timer_reset(vcpu);
 	vcpu->dirty |= DF_DIRTY_APIC | DF_DIRTY_APIC_MODE;
 	changed(vcpu);
@@ -112,7 +113,8 @@ int lapic_create(struct df_vcpu *vcpu)
 	vcpu->lapic.page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!vcpu->lapic.page)
 		return -ENOMEM;
-	vcpu->lapic.page->pi.nv = POSTED_INTR_VECTOR;
+	vcpu->lapic.pi = exitless_descriptor(vcpu) ?: &vcpu->lapic.page->pi;
+	vcpu->lapic.pi->nv = POSTED_INTR_VECTOR;
 	lapic_reset(vcpu);
 	return 0;
 }

@@ -26,7 +26,7 @@
 /**
  * struct lapic_page - what one page holds of a vCPU's APIC
  * @regs: the virtual-APIC page, as far as the CPU looks at it
- * @pi: the posted-interrupt descriptor; nothing shows the guest this part
+ * @pi: the posted-interrupt descriptor, if the guest has it not; nothing shows it this page
  */
 struct lapic_page {
 	u8 regs[KVM_APIC_REG_SIZE];

@@ -42,7 +42,7 @@ void apic_mode_vmcs(struct df_vcpu *vcpu)
 	vmcs_use(IN_USE, true);
 	vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(vcpu->lapic.page));
 	vmcs_write(POSTED_INTR_NV, POSTED_INTR_VECTOR);
-	vmcs_write(POSTED_INTR_DESC_ADDR, __pa(&vcpu->lapic.page->pi));
+	vmcs_write(POSTED_INTR_DESC_ADDR, __pa(vcpu->lapic.pi));
 	vmcs_write(TPR_THRESHOLD, 0);
 	vmcs_write(GUEST_INTR_STATUS, 0);
 	apic_mode_write(vcpu);

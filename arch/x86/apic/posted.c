@@ -6,7 +6,7 @@
 
 void posted_clear(struct df_vcpu *vcpu)
 {
-	struct pi_desc *pi = &vcpu->lapic.page->pi;
+	struct pi_desc *pi = vcpu->lapic.pi;
 
 	pi_clear_on(pi);
 	for (int i = 0; i < ARRAY_SIZE(pi->pir64); i++)
@@ -15,11 +15,14 @@ void posted_clear(struct df_vcpu *vcpu)
 
 void posted_notify_by(struct df_vcpu *vcpu, u8 vector, int cpu)
 {
-	struct pi_desc *pi = &vcpu->lapic.page->pi;
+	struct pi_desc *pi = vcpu->lapic.pi;
 	u32 id = cpu_physical_id(cpu);
 	struct pi_desc new;
 	u64 old;
 
+	/* Nobody reads it, and the guest could write it as fast as this. */
+	if (vcpu->vm->arch.area)
+		return;
 	old = READ_ONCE(pi->control);
 	do {
 		/* ON, which anybody may set meanwhile, is in the same 64 bits. */
@@ -33,7 +36,7 @@ void posted_notify_by(struct df_vcpu *vcpu, u8 vector, int cpu)
  * Not to its own CPU: whoever is on that one, while it says that it is in the
  * guest, is the vCPU itself or interrupts it, and it looks at ON on its way back.
  */
-static void notify(const struct df_vcpu *vcpu)
+static void interrupt(const struct df_vcpu *vcpu)
 {
 	int cpu = READ_ONCE(vcpu->cpu);
 
@@ -43,14 +46,14 @@ static void notify(const struct df_vcpu *vcpu)
 
 bool posted_send(struct df_vcpu *vcpu, u8 vector)
 {
-	struct pi_desc *pi = &vcpu->lapic.page->pi;
+	struct pi_desc *pi = vcpu->lapic.pi;
 
 	/* Whoever was first has told the vCPU, or is about to. */
 	if (pi_test_and_set_pir(vector, pi) || pi_test_and_set_on(pi))
 		return false;
 	/* A full barrier; pairs with those of run.c's inner_ring() and of halt_wait(). */
 	if (READ_ONCE(vcpu->where) == DF_IN_GUEST) {
-		notify(vcpu);
+		interrupt(vcpu);
 		return false;
 	}
 	return rcuwait_active(&vcpu->wait);
@@ -59,6 +62,14 @@ bool posted_send(struct df_vcpu *vcpu, u8 vector)
 void posted_wake(struct df_vcpu *vcpu)
 {
 	rcuwait_wake_up(&vcpu->wait);
+}
+
+void posted_notify(struct df_vcpu *vcpu)
+{
+	if (READ_ONCE(vcpu->where) == DF_IN_GUEST)
+		interrupt(vcpu);
+	else
+		posted_wake(vcpu);
 }
 
 void posted_request(struct df_vcpu *vcpu, int request)
@@ -81,7 +92,7 @@ void posted_request(struct df_vcpu *vcpu, int request)
 /* Returns the highest, or -1: whoever set ON may have set no bit that was not set. */
 static int fold(struct df_vcpu *vcpu)
 {
-	struct pi_desc *pi = &vcpu->lapic.page->pi;
+	struct pi_desc *pi = vcpu->lapic.pi;
 	int highest = -1;
 
 	pi_clear_on(pi);

@@ -54,11 +54,18 @@ bool posted_send(struct df_vcpu *vcpu, u8 vector);
 /** posted_wake() - end a vCPU's waiting. Context: Any but the inner ring. */
 void posted_wake(struct df_vcpu *vcpu);
 
+/**
+ * posted_notify() - somebody else has posted to a vCPU, and set ON
+ *
+ * Context: Behind a full barrier, preemption off; not the inner ring.
+ */
+void posted_notify(struct df_vcpu *vcpu);
+
 /** posted_self() - an interrupt of the vCPU's own making. Context: Its thread. */
 static inline void posted_self(struct df_vcpu *vcpu, u8 vector)
 {
-	pi_test_and_set_pir(vector, &vcpu->lapic.page->pi);
-	pi_set_on(&vcpu->lapic.page->pi);
+	pi_test_and_set_pir(vector, vcpu->lapic.pi);
+	pi_set_on(vcpu->lapic.pi);
 }
 
 /**
@@ -74,7 +81,7 @@ void posted_request(struct df_vcpu *vcpu, int request);
 
 static __always_inline bool posted_pending(const struct df_vcpu *vcpu)
 {
-	return pi_test_on(&vcpu->lapic.page->pi);
+	return pi_test_on(vcpu->lapic.pi);
 }
 
 /** posted_fold() - move what is posted into IRR. Context: The vCPU's thread. */
