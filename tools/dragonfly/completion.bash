@@ -16,7 +16,7 @@ _dragonfly_values() {
 	--device) echo /dev/dragonfly /dev/kvm ;;
 	--queue) compgen -P vdpa= -G '/dev/vhost-vdpa-*' ;;
 	--net) echo tap= ;;
-	--append | --cpus | --mem | --name | --pin) ;;
+	--append | --cpus | --mem | --name | --notifier-cpu | --pin) ;;
 	*) return 1 ;;
 	esac
 }
@@ -46,7 +46,7 @@ _dragonfly() {
 	esac
 	if ! words=$(_dragonfly_values "$before"); then
 		case $COMP_CWORD$word in
-		[2-9]-*) words=$(dragonfly "${COMP_WORDS[1]}" --help 2>/dev/null | grep -oE -- '--[a-z]+') ;;
+		[2-9]-*) words=$(dragonfly "${COMP_WORDS[1]}" --help 2>/dev/null | grep -oE -- '--[a-z-]+') ;;
 		*) words=$(_dragonfly_arguments dragonfly "${COMP_WORDS[@]:1:COMP_CWORD-1}") ;;
 		esac
 	fi

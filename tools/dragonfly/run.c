@@ -33,8 +33,9 @@ static const struct option long_options[] = {
 	{ "help", no_argument, NULL, 'h' },	    { "hugepages", required_argument, NULL, 'H' },
 	{ "initrd", required_argument, NULL, 'i' }, { "kernel", required_argument, NULL, 'k' },
 	{ "mem", required_argument, NULL, 'm' },    { "name", required_argument, NULL, 'N' },
-	{ "net", required_argument, NULL, 't' },    { "pin", required_argument, NULL, 'p' },
-	{ "queue", required_argument, NULL, 'q' },  {},
+	{ "net", required_argument, NULL, 't' },    { "notifier-cpu", required_argument, NULL, 'o' },
+	{ "pin", required_argument, NULL, 'p' },    { "queue", required_argument, NULL, 'q' },
+	{},
 };
 
 static void usage(FILE *out)
@@ -51,6 +52,8 @@ static void usage(FILE *out)
 		"  --pin LIST           host CPUs for the vCPUs, the first for the first: 2,3 or 2-5\n"
 		"  --dedicated          nothing else that is dedicated runs on these CPUs, and the guest's\n"
 		"                       HLT, PAUSE and timer do not exit; needs --pin\n"
+		"  --notifier-cpu CPU   the host CPU that delivers, and does nothing else, what a guest with\n"
+		"                       dragonfly_guest.ko sends between its vCPUs; needs --dedicated\n"
 		"  --queue vdpa=DEVICE[,queues=N]\n"
 		"                       a vDPA device's queues: vdpa=/dev/vhost-vdpa-0; repeatable\n"
 		"  --net tap=INTERFACE[,queues=N][,vhost]\n"
@@ -153,6 +156,16 @@ static int parse_pins(const char *text, int *pins)
 	return n ? 0 : complain("--pin takes host CPUs such as 2,3 or 2-5");
 }
 
+static int parse_notifier(const char *text, int *cpu)
+{
+	unsigned int n;
+
+	if (parse_number("--notifier-cpu", text, 0, CPU_SETSIZE - 1, &n))
+		return -1;
+	*cpu = n;
+	return 0;
+}
+
 static int parse_queue(struct options *options, enum queue_kind kind, const char *text)
 {
 	if (options->nr_queues == MAX_QUEUES)
@@ -196,6 +209,8 @@ static int parse_option(struct options *options, int option)
 	case 'N':
 		options->name = optarg;
 		return 0;
+	case 'o':
+		return parse_notifier(optarg, &options->notifier);
 	case 'p':
 		return parse_pins(optarg, options->pin);
 	case 'q':
@@ -216,6 +231,9 @@ static int check_dedicated(const struct options *options)
 		for (unsigned int j = 0; j < i; j++)
 			if (pin[i] == pin[j])
 				return complain("--dedicated: --pin names CPU %d twice", pin[i]);
+	for (unsigned int i = 0; i < options->cpus; i++)
+		if (pin[i] == options->notifier)
+			return complain("--notifier-cpu %d is a vCPU's", pin[i]);
 	return 0;
 }
 
@@ -232,6 +250,8 @@ static int check(const struct options *options)
 	for (unsigned int i = 0; i < options->cpus; i++)
 		if (options->pin[0] >= 0 && options->pin[i] < 0)
 			return complain("--pin names %u CPUs for %u vCPUs", i, options->cpus);
+	if (options->notifier >= 0 && !options->dedicated)
+		return complain("--notifier-cpu is for dedicated vCPUs: add --dedicated");
 	return options->dedicated ? check_dedicated(options) : 0;
 }
 
@@ -287,6 +307,7 @@ int run__main(int argc, char **argv)
 		.append = DEFAULT_APPEND,
 		.cpus = 1,
 		.memory = DEFAULT_MEMORY,
+		.notifier = -1,
 	};
 	char kernel[PATH_MAX];
 	struct utsname name;

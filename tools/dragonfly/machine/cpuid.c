@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "dedicated.h"
 #include "dragonfly.h"
 #include "machine.h"
 
@@ -124,6 +125,8 @@ int cpuid__set(struct vcpu *vcpu)
 		/* Where there is 0x1f, the guest reads it first. */
 		if (count(cpuid, 0x1f))
 			add_topology(cpuid, vcpu, 0x1f);
+		if (cpuid->nent + DEDICATED_LEAVES <= MAX_ENTRIES)
+			cpuid->nent += dedicated__leaves(vcpu->machine, &cpuid->entries[cpuid->nent]);
 		err = ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
 	}
 	free(cpuid);

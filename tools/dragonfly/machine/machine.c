@@ -14,6 +14,7 @@
 #include "acpi.h"
 #include "boot.h"
 #include "control/control.h"
+#include "dedicated.h"
 #include "devices/console.h"
 #include "devices/hotplug.h"
 #include "devices/ioapic.h"
@@ -69,34 +70,14 @@ static int add_slots(struct machine *machine)
 	return 0;
 }
 
-static int enable(struct machine *machine, uint32_t cap, uint64_t argument)
-{
-	struct kvm_enable_cap enable = { .cap = cap, .args = { argument } };
-
-	return machine__ioctl(machine, KVM_ENABLE_CAP, &enable);
-}
-
 /* LAPICs in the kernel, the IOAPIC here. */
 static int set_irqchip(struct machine *machine)
 {
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { IOAPIC_PINS } };
+
 	ioctl(machine->vm, KVM_SET_TSS_ADDR, TSS_ADDRESS);
-	if (enable(machine, KVM_CAP_SPLIT_IRQCHIP, IOAPIC_PINS))
+	if (machine__ioctl(machine, KVM_ENABLE_CAP, &cap))
 		return complain("%s has no split irqchip: %s", machine->options->device,
-				strerror(errno));
-	return 0;
-}
-
-/* KVM has a part of it, and leaves it to its user who runs where. */
-static int dedicate(struct machine *machine)
-{
-	const uint64_t exits = KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE;
-
-	if (!machine->options->dedicated)
-		return 0;
-	if (ioctl(machine->vm, KVM_CHECK_EXTENSION, DRAGONFLY_CAP_DEDICATED) > 0 ?
-		    enable(machine, DRAGONFLY_CAP_DEDICATED, 1) :
-		    enable(machine, KVM_CAP_X86_DISABLE_EXITS, exits))
-		return complain("%s has no dedicated vCPUs: %s", machine->options->device,
 				strerror(errno));
 	return 0;
 }
@@ -192,7 +173,7 @@ int machine__create(struct machine *machine, const struct options *options)
 		return -1;
 	machine->control = control__create(machine, options->name);
 	if (!machine->control || open_device(machine) || set_irqchip(machine) ||
-	    dedicate(machine) || memory__create(&machine->memory, options->memory, options->huge) ||
+	    dedicated__enable(machine) || memory__create(&machine->memory, options->memory, options->huge) ||
 	    add_slots(machine) || add_devices(machine) ||
 	    acpi__write(&machine->memory, options->cpus) || boot__load(machine, &entry) ||
 	    add_vcpus(machine, &entry))
@@ -269,6 +250,7 @@ void machine__destroy(struct machine *machine)
 		console__destroy(machine->console);
 	for (unsigned int i = 0; i < machine->nr_vcpus; i++)
 		vcpu__destroy(&machine->vcpus[i]);
+	dedicated__destroy(machine);
 	if (machine->vm >= 0)
 		close(machine->vm);
 	if (machine->kvm >= 0)

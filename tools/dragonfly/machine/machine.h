@@ -35,6 +35,7 @@ struct options {
 	int pin[MAX_CPUS]; /* the host CPU of each vCPU, or -1 */
 	struct queue_options queues[MAX_QUEUES];
 	bool detach, dedicated;
+	int notifier; /* the host CPU that serves the guest's IPIs, or -1 */
 };
 
 /* Why a machine stopped, and the exit status of "dragonfly run". */
@@ -70,6 +71,7 @@ struct machine {
 	struct watch ended; /* an eventfd that machine__stop() signals */
 	struct watch signals; /* SIGINT and the like */
 	struct memory memory;
+	void *area; /* in which the guest posts interrupts, or NULL (dedicated.h) */
 	struct bus ports, mmio;
 	struct interrupts interrupts;
 	unsigned int nr_vcpus;

@@ -16,7 +16,10 @@
 #define PCI_ECAM_SIZE 0x00100000ULL
 #define IOAPIC_ADDRESS 0xfec00000ULL
 #define IOAPIC_PINS 24
+#define EXITLESS_AREA 0xfec10000ULL /* see <linux/dragonfly_para.h> */
 #define LAPIC_ADDRESS 0xfee00000ULL
+
+#define MEMORY_MAX_PIECES 2
 
 struct memory_piece {
 	uint64_t guest, size, offset; /* guest-physical; in bytes; in the memfd */
@@ -27,7 +30,7 @@ struct memory {
 	int fd;
 	uint64_t size;
 	unsigned int nr_pieces; /* 1 or 2 */
-	struct memory_piece pieces[2];
+	struct memory_piece pieces[MEMORY_MAX_PIECES];
 };
 
 /* @huge: bytes of a huge page, or 0. */
