@@ -47,6 +47,12 @@ static inline void timer_set_deadline(struct df_vcpu *vcpu, u64 value)
 	unit_deadline = value;
 }
 
+static inline int deadline_set_posted(struct df_vcpu *vcpu, bool posts)
+{
+	vcpu->lapic.posts = posts;
+	return 0;
+}
+
 /* Nor are the banks of machine checks, of which there are none here. */
 #define MCG_CTL_P BIT_ULL(8)
 

@@ -35,7 +35,7 @@
  * the bit again, and looks once more at the clock. It can come twice. It never is late,
  * and never lost. Writing another bit is #GP.
  */
-#define MSR_DRAGONFLY_TIMER		0x44460000
+#define MSR_DRAGONFLY_TIMER		0x44464e00
 #define DRAGONFLY_TIMER_POSTED		(1 << 0)
 
 /** DRAGONFLY_MAX_VCPUS - vCPUs that an area is for: those with an ID below. */
