@@ -204,7 +204,8 @@ TEST(rows_are_found_by_their_number_and_nothing_else_is)
 /* KVM's own and HWCR are where the bitmap has no bits: they always exit. */
 static bool is_beyond(u32 index)
 {
-	return index >> 8 == MSR_KVM_WALL_CLOCK_NEW >> 8 || index == MSR_K7_HWCR;
+	return index >> 8 == MSR_KVM_WALL_CLOCK_NEW >> 8 || index == MSR_K7_HWCR ||
+	       index == MSR_DRAGONFLY_TIMER;
 }
 
 /* Numbers that the bitmap has a bit for, or that always exit, and no two places that are one. */
