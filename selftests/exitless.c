@@ -7,6 +7,7 @@
  * In a test host with --with dragonfly; with two CPUs there is one for a notifier.
  */
 #include <linux/dragonfly_para.h>
+#include <pthread.h>
 #include <stddef.h>
 
 #include "kselftest_harness.h"
@@ -68,6 +69,31 @@ static long cpus(void)
 	return sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+/* A VM with an area, its notifier on the last CPU if @flags ask for one, and a vCPU. */
+static int create(struct guest *g, struct dragonfly_area **area, uint64_t flags)
+{
+	uint64_t cpu = flags & DRAGONFLY_EXITLESS_IPI ? cpus() - 1 : 0;
+
+	if (apic_create_vm(g) || apic_enable_cap(g->vm, DRAGONFLY_CAP_DEDICATED, 1) ||
+	    enable(g->vm, flags, cpu) || apic_add_dedicated(g, 0) ||
+	    apic_set_reg(g, APIC_LVTT, APIC_LVT_TIMER_TSCDEADLINE | VECTOR))
+		return -1;
+	*area = map(g->vm);
+	if (*area == MAP_FAILED)
+		return -1;
+	/* A large page, cached. */
+	*(uint64_t *)(g->memory + 0x13000 + (AREA >> 21 & 0x1ff) * 8) = AREA | 0x83;
+	memcpy(g->memory + CODE, posted_code, GUEST_SIZE(posted_code));
+	return guest_memory(g->vm, SLOT, 0, AREA, sizeof(**area), *area);
+}
+
+static void destroy(struct guest *g, struct dragonfly_area *area)
+{
+	if (area)
+		munmap(area, sizeof(*area));
+	apic_destroy(g, 1);
+}
+
 FIXTURE(exitless)
 {
 	struct guest g;
@@ -76,44 +102,34 @@ FIXTURE(exitless)
 
 FIXTURE_VARIANT(exitless)
 {
-	bool notified;
+	uint64_t flags;
 };
 
-FIXTURE_VARIANT_ADD(exitless, alone){ .notified = false };
+FIXTURE_VARIANT_ADD(exitless, alone){ .flags = DRAGONFLY_EXITLESS_TIMER };
 
 /* The last CPU looks at the word. */
-FIXTURE_VARIANT_ADD(exitless, notified){ .notified = true };
+FIXTURE_VARIANT_ADD(exitless, notified){
+	.flags = DRAGONFLY_EXITLESS_TIMER | DRAGONFLY_EXITLESS_IPI,
+};
+
+static bool is_notified(const FIXTURE_VARIANT(exitless) * variant)
+{
+	return variant->flags & DRAGONFLY_EXITLESS_IPI;
+}
 
 FIXTURE_SETUP(exitless)
 {
-	uint64_t flags = DRAGONFLY_EXITLESS_TIMER;
-	struct guest *g = &self->g;
-
 	if (guest_on_kvm())
 		SKIP(return, "KVM has no area");
-	if (variant->notified && cpus() < 2)
+	if (is_notified(variant) && cpus() < 2)
 		SKIP(return, "this host has no CPU for a notifier");
-	if (variant->notified)
-		flags |= DRAGONFLY_EXITLESS_IPI;
 	ASSERT_EQ(0, apic_pin(0));
-	ASSERT_EQ(0, apic_create_vm(g));
-	ASSERT_EQ(0, apic_enable_cap(g->vm, DRAGONFLY_CAP_DEDICATED, 1));
-	ASSERT_EQ(0, enable(g->vm, flags, variant->notified ? cpus() - 1 : 0));
-	ASSERT_EQ(0, apic_add_dedicated(g, 0));
-	ASSERT_EQ(0, apic_set_reg(g, APIC_LVTT, APIC_LVT_TIMER_TSCDEADLINE | VECTOR));
-	self->area = map(g->vm);
-	ASSERT_NE(MAP_FAILED, self->area);
-	ASSERT_EQ(0, guest_memory(g->vm, SLOT, 0, AREA, sizeof(*self->area), self->area));
-	/* A large page, cached. */
-	*(uint64_t *)(g->memory + 0x13000 + (AREA >> 21 & 0x1ff) * 8) = AREA | 0x83;
-	memcpy(g->memory + CODE, posted_code, GUEST_SIZE(posted_code));
+	ASSERT_EQ(0, create(&self->g, &self->area, variant->flags));
 }
 
 FIXTURE_TEARDOWN(exitless)
 {
-	if (self->area)
-		munmap(self->area, sizeof(*self->area));
-	apic_destroy(&self->g, 1);
+	destroy(&self->g, self->area);
 }
 
 /* From a label on, with what it wants in other registers than RAX and RCX. */
@@ -181,10 +197,10 @@ TEST_F(exitless, a_cpu_is_a_notifiers_or_a_vcpus)
 	ASSERT_EQ(0, apic_enable_cap(vm, DRAGONFLY_CAP_DEDICATED, 1));
 	FAILS(EBUSY, enable(vm, 3, 0));
 	/* Several may have one notifier. */
-	if (variant->notified)
+	if (is_notified(variant))
 		EXPECT_EQ(0, enable(vm, 3, cpus() - 1));
 	close(vm);
-	if (!variant->notified)
+	if (!is_notified(variant))
 		return;
 	ASSERT_EQ(0, apic_create_dedicated(&other));
 	ASSERT_EQ(0, apic_pin(cpus() - 1));
@@ -276,7 +292,7 @@ TEST_F(exitless, a_vcpu_is_notified_without_an_exit)
 {
 	int64_t all;
 
-	if (!variant->notified)
+	if (!is_notified(variant))
 		SKIP(return, "nobody looks at the word");
 	all = guest_stat(self->g.vcpu, "exits");
 	ASSERT_EQ(0, run(&self->g, posted_ring, 0, ROUNDS, 0));
@@ -329,6 +345,45 @@ TEST_F(exitless, whoever_scribbles_harms_nobody_else)
 	EXPECT_EQ(1, apic_cpu(&other, 0)->taken[VECTOR]);
 	EXPECT_EQ(1, apic_cpu(&other, 0)->count);
 	apic_destroy(&other, 1);
+}
+
+struct scribbler {
+	struct guest g;
+	struct dragonfly_area *area;
+	int result;
+	bool over;
+};
+
+static void *scribble(void *data)
+{
+	struct scribbler *s = data;
+
+	apic_pin(1);
+	for (uint64_t seed = 1; !s->result && !__atomic_load_n(&s->over, __ATOMIC_RELAXED); seed++)
+		s->result = run(&s->g, posted_scribble, seed, 1000, 0);
+	return NULL;
+}
+
+/* The other VM has the same notifier. */
+TEST_F(exitless, nor_whom_its_notifier_serves_too)
+{
+	struct scribbler s = {};
+	pthread_t thread;
+	int64_t all;
+
+	if (!is_notified(variant) || cpus() < 3)
+		SKIP(return, "this host has no CPUs for two VMs and a notifier");
+	ASSERT_EQ(0, create(&s.g, &s.area, variant->flags));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, scribble, &s));
+	all = guest_stat(self->g.vcpu, "exits");
+	EXPECT_EQ(0, run(&self->g, posted_ring, 0, ROUNDS, 0));
+	EXPECT_EQ(ROUNDS, apic_cpu(&self->g, 0)->taken[VECTOR]);
+	EXPECT_EQ(ROUNDS, apic_cpu(&self->g, 0)->count);
+	EXPECT_LE(guest_stat(self->g.vcpu, "exits") - all, ROUNDS / 2);
+	__atomic_store_n(&s.over, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, s.result);
+	destroy(&s.g, s.area);
 }
 
 TEST_HARNESS_MAIN

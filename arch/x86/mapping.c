@@ -7,6 +7,9 @@
 /* Pages that are pinned at a time: an array of pointers that fills a page. */
 #define CHUNK		512
 
+/* Small pages that come with the one that is touched: most guests want them next. */
+#define AROUND		16
+
 /*
  * The root's page may be another VM's root next: what CPUs remember under its
  * address has to go first.
@@ -56,6 +59,12 @@ static int map_pinned(struct df_vm *vm, const struct df_slot *slot, u64 gfn, int
 	return err == -EEXIST ? 0 : err;
 }
 
+static void unpin(struct df_vm *vm, struct page **pages, unsigned int n)
+{
+	unpin_user_pages(pages, n);
+	account_locked_vm(vm->mm, n, false);
+}
+
 /*
  * Pins a range chunk by chunk, and sees that it is one piece of memory, aligned
  * to its own size. -EAGAIN if it is not.
@@ -78,8 +87,7 @@ static int pin_together(struct df_vm *vm, const struct df_slot *slot, u64 first,
 		if (!err && !IS_ALIGNED(page_to_pfn(*head), n))
 			err = -EAGAIN;
 		if (err) {
-			unpin_user_pages(chunk, CHUNK);
-			account_locked_vm(vm->mm, CHUNK, false);
+			unpin(vm, chunk, CHUNK);
 			break;
 		}
 		done += CHUNK;
@@ -171,26 +179,64 @@ static int is_mapped(struct df_vm *vm, u64 gfn, bool write, bool fetch)
 	return true;
 }
 
+/**
+ * struct around - small pages that are pinned together
+ * @first: the gfn of the first
+ * @n: how many
+ * @pages: they
+ */
+struct around {
+	u64 first;
+	unsigned int n;
+	struct page *pages[AROUND];
+};
+
+/* The page alone, where the others are not all to be had; a log wants to see each one's write. */
+static int pin_around(struct df_vm *vm, const struct df_slot *slot, u64 gfn, struct around *a)
+{
+	a->first = ALIGN_DOWN(gfn, AROUND);
+	a->n = AROUND;
+	if (!slot->dirty && a->first >= slot->gfn && a->first + AROUND <= slot->gfn + slot->pages &&
+	    !df_memory_pin(vm, slot, a->first, AROUND, a->pages))
+		return 0;
+	a->first = gfn;
+	a->n = 1;
+	return df_memory_pin(vm, slot, gfn, 1, a->pages);
+}
+
+static int map_around(struct df_vm *vm, const struct df_slot *slot, const struct around *a,
+		      bool write)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < a->n; i++) {
+		int failed = map_pinned(vm, slot, a->first + i, 1, a->pages[i], write);
+
+		err = err ?: failed;
+	}
+	return err;
+}
+
 static int map_page(struct df_vm *vm, struct df_slot *slot, u64 gfn, bool write)
 {
-	struct page *page;
+	struct around a;
 	int err;
 
-	err = slot->doorbell ? -EFAULT : df_memory_pin(vm, slot, gfn, 1, &page);
+	err = slot->doorbell ? -EFAULT : pin_around(vm, slot, gfn, &a);
 	if (err == -EFAULT)
 		return device_memory_fault(vm, slot, gfn, write);
 	if (err)
 		return err;
-	for (int level = largest_level(slot, page); level > 1; level--) {
+	for (int level = largest_level(slot, a.pages[gfn - a.first]); level > 1; level--) {
 		err = map_large(vm, slot, gfn, level);
 		if (err == -EAGAIN)
 			continue;
-		df_memory_unpin(vm, page, 1, false);
+		unpin(vm, a.pages, a.n);
 		return err;
 	}
 	if (write)
 		df_dirty_mark(vm, gfn);
-	return map_pinned(vm, slot, gfn, 1, page, write);
+	return map_around(vm, slot, &a, write);
 }
 
 int mapping_fault(struct df_vm *vm, u64 gpa, bool write, bool fetch)

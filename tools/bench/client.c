@@ -32,6 +32,7 @@ static const struct {
 	{ "memory", bench_memory },
 	{ "tables", bench_tables },
 	{ "steady", bench_steady },
+	{ "jitter", bench_jitter },
 };
 
 void bench_report(const char *unit, double value, enum bench_kind kind, const char *format, ...)

@@ -73,5 +73,6 @@ void bench_crowds(void);
 void bench_memory(void);
 void bench_tables(void);
 void bench_steady(void);
+void bench_jitter(void);
 
 #endif

@@ -4,20 +4,19 @@
  */
 #include "events.h"
 
+#include <linux/dragonfly_para.h>
+
 /* A program's place in guest memory: one for each vCPU. */
 static uint64_t code_of(unsigned int cpu)
 {
 	return IRQ_CODE + cpu * 0x1000UL;
 }
 
-int events_create(struct irq_vm *vm, unsigned int cpus)
+static int install(struct irq_vm *vm)
 {
-	uint8_t *memory, *stub;
+	uint8_t *memory = vm->cpu[0].memory, *stub;
 	int32_t to_handler = EVENT_HANDLER - (GUEST_HANDLERS + EVENT_VECTOR * 16 + 5);
 
-	if (irq_create(vm, cpus, true))
-		return -1;
-	memory = vm->cpu[0].memory;
 	memcpy(memory + EVENT_HANDLER, event_handler, GUEST_SIZE(event_handler));
 	stub = memory + GUEST_HANDLERS + EVENT_VECTOR * 16;
 	*stub++ = 0xe9; /* jmp */
@@ -26,6 +25,47 @@ int events_create(struct irq_vm *vm, unsigned int cpus)
 	/* All of it is there already, so that no sample has a page fault of the host's. */
 	memset(memory + EVENT_SAMPLES, 0, (2UL << 20) - EVENT_SAMPLES);
 	return apic_set_reg(&vm->cpu[0], APIC_LVTT, APIC_LVT_TIMER_TSCDEADLINE | EVENT_VECTOR);
+}
+
+int events_create(struct irq_vm *vm, unsigned int cpus)
+{
+	return irq_create(vm, cpus, true) ?: install(vm);
+}
+
+static bool has(const struct irq_vm *vm, unsigned long cap)
+{
+	return ioctl(vm->cpu[0].vm, KVM_CHECK_EXTENSION, cap) > 0;
+}
+
+/* The guest's own posted interrupts, of which it may have the timer's by the MSR. */
+static int map_area(struct irq_vm *vm)
+{
+	const size_t size = sizeof(struct dragonfly_area);
+	int fd = vm->cpu[0].vm;
+	void *area;
+
+	if (apic_enable_cap(fd, DRAGONFLY_CAP_EXITLESS, DRAGONFLY_EXITLESS_TIMER))
+		return -1;
+	area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (area == MAP_FAILED)
+		return -1;
+	((uint64_t *)(vm->cpu[0].memory + 0x12000))[EVENT_AREA >> 21] = EVENT_AREA | 0x83;
+	/* It stays mapped, and the VM with it, as long as the process. */
+	return guest_memory(fd, 2, 0, EVENT_AREA, size, area);
+}
+
+int events_create_alone(struct irq_vm *vm)
+{
+	const uint64_t exits = KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE;
+
+	*vm = (struct irq_vm){ .cpus = 1 };
+	if (apic_create_vm(&vm->cpu[0]))
+		return -1;
+	if (!has(vm, DRAGONFLY_CAP_DEDICATED))
+		return apic_enable_cap(vm->cpu[0].vm, KVM_CAP_X86_DISABLE_EXITS, exits) ?:
+		       apic_add(vm->cpu, 0, 0, true) ?: install(vm);
+	return apic_enable_cap(vm->cpu[0].vm, DRAGONFLY_CAP_DEDICATED, 1) ?:
+	       map_area(vm) ?: apic_add_dedicated(vm->cpu, 0) ?: install(vm);
 }
 
 void events_load(struct irq_vm *vm, unsigned int cpu, const uint8_t *code, const uint8_t *end,

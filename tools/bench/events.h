@@ -20,6 +20,7 @@
 #define EVENT_SAMPLES_1 0x190000
 #define EVENT_MAX 100000
 #define EVENT_KICK (16UL << 20) /* no memory is there */
+#define EVENT_AREA (18UL << 20)
 #define EVENT_END "out %al, $0x10\n"
 
 /* How many instructions, with the jump to it. */
@@ -51,6 +52,8 @@ GUEST_ASM(event_handler, 64,
 
 /* 64-bit mode, x2APIC, and the handler above for EVENT_VECTOR; -1 with errno if not. */
 int events_create(struct irq_vm *vm, unsigned int cpus);
+/* One vCPU that is alone on its CPU: dedicated, and with an area, where there is that. */
+int events_create_alone(struct irq_vm *vm);
 /* About to run a program, with @events events to come. */
 void events_load(struct irq_vm *vm, unsigned int cpu, const uint8_t *code, const uint8_t *end,
 		 uint64_t r10, uint64_t r11, unsigned int events);
