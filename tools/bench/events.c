@@ -37,12 +37,13 @@ static bool has(const struct irq_vm *vm, unsigned long cap)
 	return ioctl(vm->cpu[0].vm, KVM_CHECK_EXTENSION, cap) > 0;
 }
 
-/* The guest's own posted interrupts, of which it may have the timer's by the MSR. */
+/* The guest's own posted interrupts, of which it may have the timer's by the MSR; one at a time. */
+static struct dragonfly_area *area = MAP_FAILED;
+
 static int map_area(struct irq_vm *vm)
 {
-	const size_t size = sizeof(struct dragonfly_area);
+	const size_t size = sizeof(*area);
 	int fd = vm->cpu[0].vm;
-	void *area;
 
 	if (apic_enable_cap(fd, DRAGONFLY_CAP_EXITLESS, DRAGONFLY_EXITLESS_TIMER))
 		return -1;
@@ -50,7 +51,6 @@ static int map_area(struct irq_vm *vm)
 	if (area == MAP_FAILED)
 		return -1;
 	((uint64_t *)(vm->cpu[0].memory + 0x12000))[EVENT_AREA >> 21] = EVENT_AREA | 0x83;
-	/* It stays mapped, and the VM with it, as long as the process. */
 	return guest_memory(fd, 2, 0, EVENT_AREA, size, area);
 }
 
@@ -66,6 +66,15 @@ int events_create_alone(struct irq_vm *vm)
 		       apic_add(vm->cpu, 0, 0, true) ?: install(vm);
 	return apic_enable_cap(vm->cpu[0].vm, DRAGONFLY_CAP_DEDICATED, 1) ?:
 	       map_area(vm) ?: apic_add_dedicated(vm->cpu, 0) ?: install(vm);
+}
+
+/* Whoever maps its area has the VM, and the VM its CPU. */
+void events_destroy_alone(struct irq_vm *vm)
+{
+	irq_destroy(vm);
+	if (area != MAP_FAILED)
+		munmap(area, sizeof(*area));
+	area = MAP_FAILED;
 }
 
 void events_load(struct irq_vm *vm, unsigned int cpu, const uint8_t *code, const uint8_t *end,

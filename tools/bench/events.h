@@ -54,6 +54,7 @@ GUEST_ASM(event_handler, 64,
 int events_create(struct irq_vm *vm, unsigned int cpus);
 /* One vCPU that is alone on its CPU: dedicated, and with an area, where there is that. */
 int events_create_alone(struct irq_vm *vm);
+void events_destroy_alone(struct irq_vm *vm);
 /* About to run a program, with @events events to come. */
 void events_load(struct irq_vm *vm, unsigned int cpu, const uint8_t *code, const uint8_t *end,
 		 uint64_t r10, uint64_t r11, unsigned int events);

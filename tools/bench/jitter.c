@@ -87,7 +87,7 @@ static void measure_timer(const char *name, const uint8_t *code, const uint8_t *
 			exits = bench_exits(&vm.cpu[0]);
 	}
 	report(name, values, (size_t)ROUNDS * bench.events, bench_exits(&vm.cpu[0]) - exits);
-	irq_destroy(&vm);
+	events_destroy_alone(&vm);
 	free(values);
 }
 
@@ -141,7 +141,7 @@ static void measure_completion(void)
 	report("jitter-completion", values, (size_t)ROUNDS * bench.events,
 	       bench_exits(&vm.cpu[0]) - exits);
 	close(call);
-	irq_destroy(&vm);
+	events_destroy_alone(&vm);
 	free(values);
 }
 
