@@ -40,6 +40,9 @@ void df_arch_exit(void);
  */
 int df_arch_vm_init(struct df_vm *vm);
 
+/** df_arch_vm_stop() - nothing but this thread looks at the vCPUs from now on. May sleep. */
+void df_arch_vm_stop(struct df_vm *vm);
+
 /** df_arch_vm_destroy() - undo df_arch_vm_init(), after the vCPUs are gone. May sleep. */
 void df_arch_vm_destroy(struct df_vm *vm);
 

@@ -15,6 +15,7 @@ void df_vm_get(struct df_vm *vm)
 /* The producers first: no vCPU can touch memory when memory goes. */
 static void vm_destroy(struct df_vm *vm)
 {
+	df_arch_vm_stop(vm);
 	for (unsigned int i = 0; i < DF_MAX_VCPUS; i++) {
 		if (vm->vcpus[i])
 			df_vcpu_free(vm->vcpus[i]);

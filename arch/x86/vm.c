@@ -27,6 +27,11 @@ int df_arch_vm_init(struct df_vm *vm)
 	return err;
 }
 
+void df_arch_vm_stop(struct df_vm *vm)
+{
+	exitless_stop(vm);
+}
+
 void df_arch_vm_destroy(struct df_vm *vm)
 {
 	if (vm->arch.bypass)

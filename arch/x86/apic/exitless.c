@@ -14,18 +14,20 @@ static_assert(DRAGONFLY_MAX_VCPUS >= DF_MAX_VCPUS);
 
 /**
  * struct notifier - of a CPU: one thread for all VMs that want one there
- * @thread: runs while there is a VM
+ * @thread: runs while there are users
+ * @users: VMs that are among @vms, or about to be
  * @lock: guards @vms
  * @vms: by df_vm_arch.notified
  */
 struct notifier {
 	struct task_struct *thread;
+	unsigned int users;
 	raw_spinlock_t lock;
 	struct list_head vms;
 };
 
 static DEFINE_PER_CPU(struct notifier, notifiers);
-static DEFINE_MUTEX(notifiers_lock);	/* guards their threads */
+static DEFINE_MUTEX(notifiers_lock);	/* guards their threads and users */
 
 /* ---- the notifier's thread ---------------------------------------------------------- */
 
@@ -90,7 +92,7 @@ static int serve(void *arg)
 	return 0;
 }
 
-/* ---- attaching a VM ----------------------------------------------------------------- */
+/* ---- whom it serves ----------------------------------------------------------------- */
 
 static int start(struct notifier *n, unsigned int cpu)
 {
@@ -111,50 +113,45 @@ static int start(struct notifier *n, unsigned int cpu)
 	return 0;
 }
 
-/* Returns whether it was the last. Whoever dozes looks at the list. */
-static bool change(struct notifier *n, unsigned int cpu, struct df_vm *vm, bool add)
+static int notifier_get(unsigned int cpu)
 {
-	bool last;
+	struct notifier *n = per_cpu_ptr(&notifiers, cpu);
+	int err = 0;
+
+	guard(mutex)(&notifiers_lock);
+	if (!n->users)
+		err = start(n, cpu);
+	if (!err)
+		n->users++;
+	return err;
+}
+
+static void notifier_put(unsigned int cpu)
+{
+	struct notifier *n = per_cpu_ptr(&notifiers, cpu);
+
+	guard(mutex)(&notifiers_lock);
+	if (--n->users)
+		return;
+	kthread_stop(n->thread);
+	dedicated_unreserve(cpu);
+}
+
+static void change(struct df_vm *vm, bool add)
+{
+	unsigned int cpu = vm->arch.notifier;
+	struct notifier *n = per_cpu_ptr(&notifiers, cpu);
 
 	raw_spin_lock_irq(&n->lock);
 	if (add)
 		list_add_tail(&vm->arch.notified, &n->vms);
 	else
 		list_del(&vm->arch.notified);
-	last = list_empty(&n->vms);
 	raw_spin_unlock_irq(&n->lock);
+	/* If it dozes, it is to look at the list. */
 	guard(cpus_read_lock)();
 	if (cpu_online(cpu))
 		smp_send_reschedule(cpu);
-	return last;
-}
-
-static int attach(struct df_vm *vm, unsigned int cpu)
-{
-	struct notifier *n = per_cpu_ptr(&notifiers, cpu);
-	int err = 0;
-
-	guard(mutex)(&notifiers_lock);
-	if (!n->thread)
-		err = start(n, cpu);
-	if (err)
-		return err;
-	vm->arch.notifier = cpu;
-	change(n, cpu, vm, true);
-	return 0;
-}
-
-static void detach(struct df_vm *vm)
-{
-	unsigned int cpu = vm->arch.notifier;
-	struct notifier *n = per_cpu_ptr(&notifiers, cpu);
-
-	guard(mutex)(&notifiers_lock);
-	if (!change(n, cpu, vm, false))
-		return;
-	kthread_stop(n->thread);
-	n->thread = NULL;
-	dedicated_unreserve(cpu);
 }
 
 /* ---- the area ------------------------------------------------------------------------- */
@@ -167,44 +164,61 @@ static bool is_valid(u64 flags, u64 cpu)
 	return flags & DRAGONFLY_EXITLESS_IPI ? cpu < nr_cpu_ids && cpu_online(cpu) : !cpu;
 }
 
-/* From here on VT-d is refused, or it was there before. */
-static int show(struct df_vm *vm, struct dragonfly_area *area)
+/*
+ * From here on VT-d is refused, or it was there before. User space may map the area at
+ * once: nothing fails behind this.
+ */
+static int show(struct df_vm *vm)
 {
+	struct dragonfly_area *area;
+
 	guard(mutex)(&vm->irq.lock);
 	if (vm->arch.bypass)
 		return -EBUSY;
-	vm->arch.area = area;
+	area = alloc_pages_exact(sizeof(*area), GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	if (!area)
+		return -ENOMEM;
+	WRITE_ONCE(vm->arch.area, area);
+	return 0;
+}
+
+static int show_notified(struct df_vm *vm, unsigned int cpu)
+{
+	int err = notifier_get(cpu);
+
+	if (err)
+		return err;
+	err = show(vm);
+	if (err) {
+		notifier_put(cpu);
+		return err;
+	}
+	vm->arch.notifier = cpu;
+	change(vm, true);
 	return 0;
 }
 
 int exitless_enable(struct df_vm *vm, u64 flags, u64 cpu)
 {
-	struct dragonfly_area *area;
-	int err = 0;
-
 	guard(mutex)(&vm->lock);
 	if (!is_valid(flags, cpu) || vm->vcpus[0] || !vm->arch.dedicated || !vm->arch.irqchip)
 		return -EINVAL;
 	if (vm->arch.area)
 		return -EEXIST;
-	area = alloc_pages_exact(sizeof(*area), GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-	if (!area)
-		return -ENOMEM;
-	err = show(vm, area);
-	if (!err && flags & DRAGONFLY_EXITLESS_IPI)
-		err = attach(vm, cpu);
-	if (err) {
-		vm->arch.area = NULL;
-		free_pages_exact(area, sizeof(*area));
-	}
-	return err;
+	return flags & DRAGONFLY_EXITLESS_IPI ? show_notified(vm, cpu) : show(vm);
+}
+
+void exitless_stop(struct df_vm *vm)
+{
+	if (vm->arch.notifier < 0)
+		return;
+	change(vm, false);
+	notifier_put(vm->arch.notifier);
 }
 
 /* Nobody has it mapped: that holds the VM's file. */
 void exitless_destroy(struct df_vm *vm)
 {
-	if (vm->arch.notifier >= 0)
-		detach(vm);
 	if (vm->arch.area)
 		free_pages_exact(vm->arch.area, sizeof(*vm->arch.area));
 }

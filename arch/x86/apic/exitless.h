@@ -31,7 +31,10 @@
  */
 int exitless_enable(struct df_vm *vm, u64 flags, u64 cpu);
 
-/** exitless_destroy() - undo it, if it was done. Context: As above, with no vCPU left. */
+/** exitless_stop() - nobody looks at the VM and its vCPUs any more. Context: As above. */
+void exitless_stop(struct df_vm *vm);
+
+/** exitless_destroy() - the area goes. Context: As above, with no vCPU left. */
 void exitless_destroy(struct df_vm *vm);
 
 /** exitless_descriptor() - that of a vCPU, or NULL if it has its own. */
