@@ -35,8 +35,7 @@ GUEST_ASM(posted_code, 64,
 	  "mov %rax, %r9\n mov %rax, %rdx\n shr $32, %rdx\n lock bts %rdi, (%rsi)\n wrmsr\n"
 	  "2: cli\n cmp %rbp, %gs:0\n ja 4f\n test $1, %ebx\n jz 3f\n sti\n hlt\n jmp 2b\n"
 	  "3: sti\n pause\n jmp 2b\n"
-	  "4: cmp %r9, %gs:8\n adc $0, %r8\n dec %r13\n jnz 1b\n" APIC_DONE
-	  "posted_ring: sti\n"
+	  "4: cmp %r9, %gs:8\n adc $0, %r8\n dec %r13\n jnz 1b\n" APIC_DONE "posted_ring: sti\n"
 	  "5: mov (%r10), %rbp\n lock bts %rdi, (%rsi)\n lock btsq $0, 32(%rsi)\n jc 6f\n"
 	  "lock bts %rbx, (%r9)\n"
 	  "6: pause\n cmp %rbp, (%r10)\n je 6b\n loop 5b\n cli\n" APIC_DONE
@@ -123,8 +122,8 @@ FIXTURE_SETUP(exitless)
 		SKIP(return, "KVM has no area");
 	if (is_notified(variant) && cpus() < 2)
 		SKIP(return, "this host has no CPU for a notifier");
-	ASSERT_EQ(0, apic_pin(0));
 	ASSERT_EQ(0, create(&self->g, &self->area, variant->flags));
+	ASSERT_EQ(0, apic_pin(0));
 }
 
 FIXTURE_TEARDOWN(exitless)
@@ -196,14 +195,16 @@ TEST_F(exitless, a_cpu_is_a_notifiers_or_a_vcpus)
 	ASSERT_EQ(0, apic_enable_cap(vm, KVM_CAP_SPLIT_IRQCHIP, 24));
 	ASSERT_EQ(0, apic_enable_cap(vm, DRAGONFLY_CAP_DEDICATED, 1));
 	FAILS(EBUSY, enable(vm, 3, 0));
-	/* Several may have one notifier. */
-	if (is_notified(variant))
+	if (is_notified(variant)) {
+		FAILS(EPERM, enable(vm, 3, cpus() - 1));
+		/* Several may have one notifier, if they may run where it does. */
+		ASSERT_EQ(0, apic_pin(cpus() - 1));
 		EXPECT_EQ(0, enable(vm, 3, cpus() - 1));
+	}
 	close(vm);
 	if (!is_notified(variant))
 		return;
 	ASSERT_EQ(0, apic_create_dedicated(&other));
-	ASSERT_EQ(0, apic_pin(cpus() - 1));
 	apic_enter(&other, 0, APIC_AT(apic_nothing), 0, 0);
 	FAILS(EBUSY, ioctl(other.vcpu, KVM_RUN, NULL));
 	apic_destroy(&other, 1);
@@ -218,6 +219,9 @@ TEST_F(exitless, its_msr_has_one_bit)
 	EXPECT_EQ(13, wrmsr(&self->g, MSR_DRAGONFLY_TIMER, 1ULL << 32));
 	EXPECT_EQ(0, wrmsr(&self->g, MSR_DRAGONFLY_TIMER, DRAGONFLY_TIMER_POSTED));
 	EXPECT_EQ(1, apic_get(&self->g, apic_rdmsr, MSR_DRAGONFLY_TIMER));
+	/* Whoever has LVTT next may not know of it. */
+	EXPECT_EQ(0, x2apic_set(&self->g, APIC_LVTT, APIC_LVT_TIMER_TSCDEADLINE | VECTOR));
+	EXPECT_EQ(0, apic_get(&self->g, apic_rdmsr, MSR_DRAGONFLY_TIMER));
 	ASSERT_EQ(0, apic_create(&plain, 1, true));
 	EXPECT_EQ(13, rdmsr(&plain, MSR_DRAGONFLY_TIMER));
 	EXPECT_EQ(13, wrmsr(&plain, MSR_DRAGONFLY_TIMER, DRAGONFLY_TIMER_POSTED));
@@ -373,7 +377,9 @@ TEST_F(exitless, nor_whom_its_notifier_serves_too)
 
 	if (!is_notified(variant) || cpus() < 4)
 		SKIP(return, "this host has no cores for two VMs and a notifier");
+	ASSERT_EQ(0, apic_pin(3));
 	ASSERT_EQ(0, create(&s.g, &s.area, variant->flags));
+	ASSERT_EQ(0, apic_pin(0));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, scribble, &s));
 	all = guest_stat(self->g.vcpu, "exits");
 	EXPECT_EQ(0, run(&self->g, posted_ring, 0, ROUNDS, 0));

@@ -56,7 +56,9 @@ bool df_arch_memory_reserved(const struct df_vm *vm, u64 gfn, u64 pages)
 u32 df_arch_max_vcpu_id(const struct df_vm *vm)
 {
 	lockdep_assert_held(&vm->lock);
-	return vm->arch.area ? min(vm->arch.max_vcpu_id, DRAGONFLY_MAX_VCPUS) : vm->arch.max_vcpu_id;
+	if (vm->arch.area)
+		return min(vm->arch.max_vcpu_id, DRAGONFLY_MAX_VCPUS);
+	return vm->arch.max_vcpu_id;
 }
 
 /* The pins are of user space's IOAPIC: it hears of their EOIs. */

@@ -37,7 +37,7 @@ static bool has(const struct irq_vm *vm, unsigned long cap)
 	return ioctl(vm->cpu[0].vm, KVM_CHECK_EXTENSION, cap) > 0;
 }
 
-/* The guest's own posted interrupts, of which it may have the timer's by the MSR; one at a time. */
+/* The guest's own posted interrupts, its timer's by the MSR; one at a time. */
 static struct dragonfly_area *area = MAP_FAILED;
 
 static int map_area(struct irq_vm *vm)
@@ -63,9 +63,12 @@ int events_create_alone(struct irq_vm *vm)
 		return -1;
 	if (!has(vm, DRAGONFLY_CAP_DEDICATED))
 		return apic_enable_cap(vm->cpu[0].vm, KVM_CAP_X86_DISABLE_EXITS, exits) ?:
-		       apic_add(vm->cpu, 0, 0, true) ?: install(vm);
+			       apic_add(vm->cpu, 0, 0, true)				?:
+											  install(vm);
 	return apic_enable_cap(vm->cpu[0].vm, DRAGONFLY_CAP_DEDICATED, 1) ?:
-	       map_area(vm) ?: apic_add_dedicated(vm->cpu, 0) ?: install(vm);
+		       map_area(vm)					  ?:
+		       apic_add_dedicated(vm->cpu, 0)			  ?:
+									    install(vm);
 }
 
 /* Whoever maps its area has the VM, and the VM its CPU. */

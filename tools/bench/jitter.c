@@ -17,7 +17,8 @@
 
 /* The vCPU's descriptor is at R11. */
 #define TEXT(number) #number
-#define POST_VECTOR(vector) "lock btsq $(" TEXT(vector) " & 63), (" TEXT(vector) " >> 6 << 3)(%r11)\n"
+#define POST_VECTOR(vector) \
+	"lock btsq $(" TEXT(vector) " & 63), (" TEXT(vector) " >> 6 << 3)(%r11)\n"
 #define POST POST_VECTOR(EVENT_VECTOR)
 
 GUEST_ASM(jitter_timer, 64, EVENT_LOOP(EVENT_ARM, EVENT_SPIN));

@@ -27,14 +27,22 @@
 #define DEFAULT_APPEND "console=ttyS0"
 
 static const struct option long_options[] = {
-	{ "append", required_argument, NULL, 'a' }, { "console", required_argument, NULL, 'c' },
-	{ "cpus", required_argument, NULL, 'n' },   { "dedicated", no_argument, NULL, 'e' },
-	{ "detach", no_argument, NULL, 'd' },	    { "device", required_argument, NULL, 'D' },
-	{ "help", no_argument, NULL, 'h' },	    { "hugepages", required_argument, NULL, 'H' },
-	{ "initrd", required_argument, NULL, 'i' }, { "kernel", required_argument, NULL, 'k' },
-	{ "mem", required_argument, NULL, 'm' },    { "name", required_argument, NULL, 'N' },
-	{ "net", required_argument, NULL, 't' },    { "notifier-cpu", required_argument, NULL, 'o' },
-	{ "pin", required_argument, NULL, 'p' },    { "queue", required_argument, NULL, 'q' },
+	{ "append", required_argument, NULL, 'a' },
+	{ "console", required_argument, NULL, 'c' },
+	{ "cpus", required_argument, NULL, 'n' },
+	{ "dedicated", no_argument, NULL, 'e' },
+	{ "detach", no_argument, NULL, 'd' },
+	{ "device", required_argument, NULL, 'D' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "hugepages", required_argument, NULL, 'H' },
+	{ "initrd", required_argument, NULL, 'i' },
+	{ "kernel", required_argument, NULL, 'k' },
+	{ "mem", required_argument, NULL, 'm' },
+	{ "name", required_argument, NULL, 'N' },
+	{ "net", required_argument, NULL, 't' },
+	{ "notifier-cpu", required_argument, NULL, 'o' },
+	{ "pin", required_argument, NULL, 'p' },
+	{ "queue", required_argument, NULL, 'q' },
 	{},
 };
 

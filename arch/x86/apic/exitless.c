@@ -16,12 +16,15 @@ static_assert(DRAGONFLY_MAX_VCPUS >= DF_MAX_VCPUS);
  * struct notifier - of a CPU: one thread for all VMs that want one there
  * @thread: runs while there are users
  * @users: VMs that are among @vms, or about to be
+ * @cpu: whose
+ * @dozes: it can wait for a word to be written
  * @lock: guards @vms
  * @vms: by df_vm_arch.notified
  */
 struct notifier {
 	struct task_struct *thread;
-	unsigned int users;
+	unsigned int users, cpu;
+	bool dozes;
 	raw_spinlock_t lock;
 	struct list_head vms;
 };
@@ -49,9 +52,16 @@ static bool serve_vm(struct df_vm *vm)
 	return true;
 }
 
+/* And is told of it whoever writes. */
 static bool can_doze(void)
 {
-	return boot_cpu_has(X86_FEATURE_MWAIT) && cpuid_ecx(5) & CPUID5_ECX_INTERRUPT_BREAK;
+	return boot_cpu_has(X86_FEATURE_MWAIT) && cpuid_ecx(5) & CPUID5_ECX_INTERRUPT_BREAK &&
+	       !boot_cpu_has_bug(X86_BUG_MONITOR) && !boot_cpu_has_bug(X86_BUG_CLFLUSH_MONITOR);
+}
+
+static bool is_at_home(const struct notifier *n)
+{
+	return raw_smp_processor_id() == n->cpu;
 }
 
 /*
@@ -66,26 +76,32 @@ static void serve_next(struct notifier *n)
 
 	raw_spin_lock_irq(&n->lock);
 	vm = list_first_entry_or_null(&n->vms, struct df_vm, arch.notified);
-	if (vm && !serve_vm(vm) && list_is_singular(&n->vms) && can_doze()) {
+	if (vm && !serve_vm(vm) && list_is_singular(&n->vms) && n->dozes && is_at_home(n)) {
 		__monitor(&vm->arch.area->notify, 0, 0);
 		doze = !READ_ONCE(vm->arch.area->notify) && !need_resched();
+	} else {
+		list_rotate_left(&n->vms);
 	}
-	list_rotate_left(&n->vms);
 	raw_spin_unlock(&n->lock);
 	if (doze)
 		__mwait(0, MWAIT_ECX_INTERRUPT_BREAK);
 	local_irq_enable();
 }
 
-/* If its CPU goes offline it has to be elsewhere, where it takes no more than a look a tick. */
+/*
+ * If its CPU goes offline it has to be elsewhere, where it takes no more than a look a
+ * tick, until that is back.
+ */
 static int serve(void *arg)
 {
 	struct notifier *n = arg;
 
 	while (!kthread_should_stop()) {
 		serve_next(n);
-		if (unlikely(n != raw_cpu_ptr(&notifiers)))
+		if (unlikely(!is_at_home(n))) {
 			schedule_timeout_idle(1);
+			set_cpus_allowed_ptr(current, cpumask_of(n->cpu));
+		}
 		cond_resched_tasks_rcu_qs();
 		cpu_relax();
 	}
@@ -101,6 +117,8 @@ static int start(struct notifier *n, unsigned int cpu)
 
 	if (err)
 		return err;
+	n->cpu = cpu;
+	n->dozes = can_doze();
 	raw_spin_lock_init(&n->lock);
 	INIT_LIST_HEAD(&n->vms);
 	thread = kthread_create_on_cpu(serve, n, cpu, "dragonfly/%u");
@@ -205,6 +223,9 @@ int exitless_enable(struct df_vm *vm, u64 flags, u64 cpu)
 		return -EINVAL;
 	if (vm->arch.area)
 		return -EEXIST;
+	/* That one may keep busy who may run there himself. */
+	if (flags & DRAGONFLY_EXITLESS_IPI && !cpumask_test_cpu(cpu, current->cpus_ptr))
+		return -EPERM;
 	return flags & DRAGONFLY_EXITLESS_IPI ? show_notified(vm, cpu) : show(vm);
 }
 

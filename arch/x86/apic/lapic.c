@@ -181,8 +181,11 @@ static void write_lvt(struct df_vcpu *vcpu, unsigned int reg, u32 value)
 	if (!(lapic_get(vcpu, APIC_SPIV) & APIC_SPIV_APIC_ENABLED))
 		value |= APIC_LVT_MASKED;
 	lapic_put(vcpu, reg, value);
-	if (reg == APIC_LVTT)
-		timer_mode_written(vcpu);
+	if (reg != APIC_LVTT)
+		return;
+	/* Who writes it may know nothing of that: the next kernel, after kexec. */
+	vcpu->lapic.posts = false;
+	timer_mode_written(vcpu);
 }
 
 /* Software-disabled: nothing but NMI, INIT and SIPI comes in, and all LVTs are masked. */

@@ -48,7 +48,7 @@ bool posted_send(struct df_vcpu *vcpu, u8 vector)
 {
 	struct pi_desc *pi = vcpu->lapic.pi;
 
-	/* Whoever was first has told the vCPU, or is about to. */
+	/* Whoever was first has told the vCPU, or is about to; or it is the guest's timer's. */
 	if (pi_test_and_set_pir(vector, pi) || pi_test_and_set_on(pi))
 		return false;
 	/* A full barrier; pairs with those of run.c's inner_ring() and of halt_wait(). */

@@ -84,11 +84,12 @@
  * guest hears of it by two leaves of CPUID (<linux/dragonfly_para.h>), both of which is
  * user space's to do. vCPUs have IDs below DRAGONFLY_MAX_VCPUS (EINVAL).
  *
- * Beside the errnos above: EINVAL for a CPU that is not online; EBUSY for one that is a
- * dedicated vCPU's, and if VT-d posts to the VM; EEXIST; ENOMEM.
+ * Beside the errnos above: EINVAL for a CPU that is not online; EPERM for one on which the
+ * calling thread may not run (sched_setaffinity(2)); EBUSY for one that is a dedicated
+ * vCPU's, and if VT-d posts to the VM; EEXIST; ENOMEM.
  *
- * What the guest writes there can harm only the guest. While the area is there VT-d
- * does not post to the VM.
+ * What the guest writes there can harm only the guest; it can have its notifier look at
+ * it before each other VM. While the area is there VT-d does not post to the VM.
  */
 #define DRAGONFLY_CAP_EXITLESS	0xDF02
 

@@ -25,7 +25,8 @@
 #define DRAGONFLY_FEATURE_IPI		(1 << 1)
 
 /**
- * MSR_DRAGONFLY_TIMER - how a vCPU's TSC deadline fires; 0 after a reset or an INIT
+ * MSR_DRAGONFLY_TIMER - how a vCPU's TSC deadline fires; 0 after a reset, an INIT or a
+ * write of LVTT
  *
  * With %DRAGONFLY_TIMER_POSTED a deadline that is over takes in what is posted in the
  * vCPU's descriptor, as a notification does: the vCPU has set there the bit of LVTT's
@@ -33,7 +34,8 @@
  *
  * The interrupt comes early if the vCPU is notified of another one before: it sets
  * the bit again, and looks once more at the clock. It can come twice. It never is late,
- * and never lost. Writing another bit is #GP.
+ * and never lost, if LVTT is not masked and its vector is used for nothing else.
+ * Writing another bit is #GP.
  */
 #define MSR_DRAGONFLY_TIMER		0x44464e00
 #define DRAGONFLY_TIMER_POSTED		(1 << 0)

@@ -126,7 +126,8 @@ int cpuid__set(struct vcpu *vcpu)
 		if (count(cpuid, 0x1f))
 			add_topology(cpuid, vcpu, 0x1f);
 		if (cpuid->nent + DEDICATED_LEAVES <= MAX_ENTRIES)
-			cpuid->nent += dedicated__leaves(vcpu->machine, &cpuid->entries[cpuid->nent]);
+			cpuid->nent +=
+				dedicated__leaves(vcpu->machine, &cpuid->entries[cpuid->nent]);
 		err = ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
 	}
 	free(cpuid);

@@ -5,6 +5,7 @@
 #include <linux/dragonfly.h>
 #include <linux/dragonfly_para.h>
 #include <linux/kvm.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -46,23 +47,36 @@ static int show_area(struct machine *machine)
 	return 0;
 }
 
+/* It is for those who may run there: where isolcpus has it, that has to be asked for. */
+static int enable_notifier(struct machine *machine, int cpu)
+{
+	cpu_set_t before, there;
+	int err = 0;
+
+	CPU_ZERO(&there);
+	CPU_SET(cpu, &there);
+	if (sched_getaffinity(0, sizeof(before), &before) ||
+	    sched_setaffinity(0, sizeof(there), &there))
+		return complain("CPU %d is no notifier: it is not online, or not yours", cpu);
+	if (enable(machine, DRAGONFLY_CAP_EXITLESS,
+		   DRAGONFLY_EXITLESS_TIMER | DRAGONFLY_EXITLESS_IPI, cpu))
+		err = errno;
+	sched_setaffinity(0, sizeof(before), &before);
+	if (err)
+		return complain("CPU %d is no notifier: %s", cpu,
+				err == EBUSY ? "it belongs to a VM" : strerror(err));
+	return 0;
+}
+
 static int enable_exitless(struct machine *machine)
 {
-	const struct options *options = machine->options;
-	uint64_t flags = DRAGONFLY_EXITLESS_TIMER, cpu = 0;
+	int cpu = machine->options->notifier;
 
-	if (options->notifier >= 0) {
-		flags |= DRAGONFLY_EXITLESS_IPI;
-		cpu = options->notifier;
-	}
-	if (!enable(machine, DRAGONFLY_CAP_EXITLESS, flags, cpu))
-		return show_area(machine);
-	if (options->notifier < 0)
+	if (cpu >= 0 && enable_notifier(machine, cpu))
+		return -1;
+	if (cpu < 0 && enable(machine, DRAGONFLY_CAP_EXITLESS, DRAGONFLY_EXITLESS_TIMER, 0))
 		return complain("the guest can have no area: %s", strerror(errno));
-	return complain("CPU %d is no notifier: %s", options->notifier,
-			errno == EINVAL ? "it is not online" :
-			errno == EBUSY	? "it belongs to a VM" :
-					  strerror(errno));
+	return show_area(machine);
 }
 
 /* KVM has a part of it, and leaves it to its user who runs where. */

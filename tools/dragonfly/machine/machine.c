@@ -173,7 +173,8 @@ int machine__create(struct machine *machine, const struct options *options)
 		return -1;
 	machine->control = control__create(machine, options->name);
 	if (!machine->control || open_device(machine) || set_irqchip(machine) ||
-	    dedicated__enable(machine) || memory__create(&machine->memory, options->memory, options->huge) ||
+	    dedicated__enable(machine) ||
+	    memory__create(&machine->memory, options->memory, options->huge) ||
 	    add_slots(machine) || add_devices(machine) ||
 	    acpi__write(&machine->memory, options->cpus) || boot__load(machine, &entry) ||
 	    add_vcpus(machine, &entry))
