@@ -6,7 +6,7 @@
 #
 # A guest kernel's directory holds its vmlinuz, release and modules (as a host
 # kernel's, see kernels.sh) and busybox; a guest's, vmlinuz, the same as vmlinux, and
-# initrd.
+# initrd. What modules for it are built against is apart: few need it.
 
 GUESTS=(6.12 6.1)
 GUEST_MODULES=(virtio_pci virtio_console virtio_blk virtio_net button evdev)	# where they are modules
@@ -85,6 +85,34 @@ part_guest() {
 	extract_vmlinux "$work/done/vmlinuz" "$work/done/vmlinux"
 	mv "$work/done" "$guest"
 	rm -rf "$work"
+}
+
+# Of the same release as the kernel that is there.
+part_guest_kdir() {
+	local work=$CACHE/work/guest-headers-$1 guest release state
+
+	part_guest "$1"
+	release=$(cat "$CACHE/guest-kernel-$1/release")
+	headers=$CACHE/guest-headers-$release
+	[ ! -d "$headers" ] || return 0
+	lock_cache
+	[ ! -d "$headers" ] || return 0
+	need_space 200
+	kernel_state "$1"
+	rm -rf "$work"
+	CLEAN_DIRS+=("$work")
+	# shellcheck disable=SC2046 # package names, one a word
+	unpack_packages "$state" "$work/root" $(header_packages "$state" "$release")
+	place_headers "$work" "$release" "$headers"
+	mv "$work" "$headers"
+}
+
+cmd_guest_kdir() {
+	local headers name=${1:-6.12}
+
+	check_guest "$name"
+	part_guest_kdir "$name"
+	readlink -f "$headers/kdir"
 }
 
 cmd_guest() {

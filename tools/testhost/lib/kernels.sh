@@ -59,11 +59,19 @@ flatten_vmlinux() {
 	"$tools/bootimage" flatten "$1" "$2/vmlinux.flat" >"$2/boot" || die "cannot prepare the kernel for Bochs"
 }
 
-# The matching header packages name their directory by its absolute place.
-relocate_headers() {
-	local root=$1 release=$2 final=$3
+# header_packages STATE RELEASE: what modules are built against is in several.
+header_packages() {
+	echo "linux-headers-$2"
+	apt_in "$1" apt-cache depends "linux-headers-$2" |
+		sed -n 's/.*Depends: \(linux-\(headers\|kbuild\)-.*\)/\1/p'
+}
 
-	sed -i "s|/usr/src/|$final/root/usr/src/|" "$root/usr/src/linux-headers-$release/Makefile"
+# They name their directory by its absolute place. WORK is going to be FINAL.
+place_headers() {
+	local work=$1 release=$2 final=$3
+
+	sed -i "s|/usr/src/|$final/root/usr/src/|" "$work/root/usr/src/linux-headers-$release/Makefile"
+	ln -s "root/usr/src/linux-headers-$release" "$work/kdir"
 }
 
 # Where the kernel's packages can be had: this machine's own suites, or else
@@ -94,17 +102,14 @@ fetch_debian_kernel() {
 	rm -rf "$work"
 	CLEAN_DIRS+=("$work")
 	# shellcheck disable=SC2046 # package names, one a word
-	unpack_packages "$state" "$work/root" "linux-image-$release" "$headers" \
-		$(apt_in "$state" apt-cache depends "$headers" |
-			sed -n 's/.*Depends: \(linux-\(headers\|kbuild\)-.*\)/\1/p')
+	unpack_packages "$state" "$work/root" "linux-image-$release" $(header_packages "$state" "$release")
 	echo "$release" >"$work/release"
 	mv "$work/root/boot/vmlinuz-$release" "$work/vmlinuz"
 	extract_vmlinux "$work/vmlinuz" "$work/vmlinux"
 	flatten_vmlinux "$work/vmlinux" "$work"
-	relocate_headers "$work/root" "$release" "$kernel"
+	place_headers "$work" "$release" "$kernel"
 	rm -rf "$work/vmlinux" "$work/root/boot"
 	/sbin/depmod -b "$work/root" "$release" || die "cannot index the modules of $release"
-	ln -s "root/usr/src/linux-headers-$release" "$work/kdir"
 	mv "$work" "$kernel"
 }
 
