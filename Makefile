@@ -18,7 +18,7 @@ USER_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Iinclude/uapi $(C
 VERSION := $(shell sed -n 's/^MODULE_VERSION("\(.*\)");/\1/p' src/main.c)
 
 .DEFAULT_GOAL := all
-.PHONY: all module faults models tool selftests unit demo shell check check-long lint lint-selftest bench install clean help
+.PHONY: all module guest-module faults models tool selftests unit demo shell check check-long lint lint-selftest bench install clean help
 
 help:	## list the targets
 	@echo "Targets (KDIR=... chooses the kernel, default: the test host's 6.12):"
@@ -42,6 +42,16 @@ module:	## dragonfly.ko, in build/RELEASE/
 	@find $(out) -xtype l -delete
 	@for f in $(MODULE_SOURCES); do cp -rsf $(CURDIR)/$$f $(out)/; done
 	$(MAKE) -C $(KDIR) M=$(abspath $(out)) $(KBUILD_FLAGS) modules
+
+# For the kernel of a guest: by default the test host's, too.
+GUEST_KDIR ?= $(shell $(TESTHOST) guest-kdir 6.12)
+
+guest-module: out = $(BUILD)/guest/$(shell cat $(GUEST_KDIR)/include/config/kernel.release)
+guest-module:	## dragonfly_guest.ko, for a guest, in build/guest/RELEASE/
+	@mkdir -p $(out)
+	@find $(out) -xtype l -delete
+	@cp -rsf $(CURDIR)/arch/x86/guest/* $(CURDIR)/include $(out)/
+	$(MAKE) -C $(GUEST_KDIR) M=$(abspath $(out)) $(KBUILD_FLAGS) modules
 
 # Faults on purpose, to try the test host with; models of devices that it has not.
 faults models: release = $(shell cat $(KDIR)/include/config/kernel.release)
