@@ -18,7 +18,7 @@ USER_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Iinclude/uapi $(C
 VERSION := $(shell sed -n 's/^MODULE_VERSION("\(.*\)");/\1/p' src/main.c)
 
 .DEFAULT_GOAL := all
-.PHONY: all module guest-module faults models tool selftests unit demo shell check check-long lint lint-selftest bench install clean help
+.PHONY: all module guest-module guest-initrd faults models tool selftests unit demo shell check check-long lint lint-selftest bench install clean help
 
 help:	## list the targets
 	@echo "Targets (KDIR=... chooses the kernel, default: the test host's 6.12):"
@@ -110,6 +110,21 @@ selftests: $(SELFTESTS) $(UNIT_TESTS)	## the tests, in build/selftests/ and buil
 $(BUILD)/selftests/%: selftests/%.c $(wildcard selftests/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(USER_CFLAGS) -isystem $(KSELFTEST) -o $@ $<
+
+# A guest has no libraries. Its initrd with what is built for it: the test host's, and a
+# second archive behind it.
+$(BUILD)/guest/workload: selftests/linux/workload.c
+	@mkdir -p $(@D)
+	$(CC) $(USER_CFLAGS) -static -o $@ $< -pthread
+
+guest-initrd: guest-module $(BUILD)/guest/workload	## an initrd with it, and the workloads, in build/guest/
+	@rm -rf $(BUILD)/guest/root
+	@mkdir -p $(BUILD)/guest/root/bin $(BUILD)/guest/root/modules
+	@cp $(BUILD)/guest/workload $(BUILD)/guest/root/bin/
+	@cp $(BUILD)/guest/$(shell cat $(GUEST_KDIR)/include/config/kernel.release)/dragonfly_guest.ko \
+		$(BUILD)/guest/root/modules/
+	@{ cat $(shell $(TESTHOST) guest 6.12)/initrd && cd $(BUILD)/guest/root && \
+		find . | cpio -o -H newc -R 0:0 --quiet; } >$(BUILD)/guest/initrd
 
 # Unit tests compile a file of the module into themselves, with the kernel's
 # own headers for user space below tools/ and what else of them is fit for it,
