@@ -111,6 +111,7 @@ static void pingpong(void)
 /* --- all other CPUs are told something at once --- */
 
 static atomic_bool over;
+static atomic_long there;
 
 /* Only where nothing else runs. */
 static void *spin(void *argument)
@@ -120,6 +121,7 @@ static void *spin(void *argument)
 	pin((unsigned long)argument);
 	if (sched_setscheduler(0, SCHED_IDLE, &none))
 		fail("workload: SCHED_IDLE");
+	atomic_fetch_add(&there, 1);
 	while (!atomic_load(&over))
 		__builtin_ia32_pause();
 	return NULL;
@@ -140,6 +142,8 @@ static void multicast(void)
 	membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
 	for (long i = 1; i < cpus; i++)
 		others[i] = start(spin, i);
+	while (atomic_load(&there) < cpus - 1)
+		__builtin_ia32_pause();
 	for (unsigned long i = 0; i < operations; i++)
 		membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 	atomic_store(&over, true);
