@@ -12,6 +12,7 @@
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
 #include <linux/percpu.h>
+#include <linux/slab.h>
 #include <asm/apic.h>
 #include <asm/hw_irq.h>
 #include <asm/irqdomain.h>
@@ -22,6 +23,10 @@
 
 /* A clock event device's frequency has 32 bits, and the TSC's may have more. */
 #define TSC_PER_TICK	8
+
+/* Both above those of the local APIC and of the HPET. */
+#define TIMER_RATING	200
+#define STAND_IN_RATING	180
 
 /**
  * struct guest_timer - a CPU's
@@ -118,6 +123,44 @@ static irqreturn_t timer_interrupt(int irq, void *data)
 	return IRQ_HANDLED;
 }
 
+/* --- the broadcast device --- */
+
+/**
+ * struct stand_in - a device that wakes others, where there are none to be woken
+ * @event: as the kernel knows it
+ * @name: none of the module's, which may go before
+ *
+ * The kernel takes for it what is left over: a CPU's device of before, which it would
+ * stop meanwhile, and not give back. It keeps the first of these for good, but not
+ * those of later loads.
+ */
+struct stand_in {
+	struct clock_event_device event;
+	char name[sizeof(KBUILD_MODNAME)];
+};
+
+static struct stand_in *stand_in;
+
+static int add_stand_in(void)
+{
+	stand_in = kzalloc(sizeof(*stand_in), GFP_KERNEL);
+	if (!stand_in)
+		return -ENOMEM;
+	strscpy(stand_in->name, KBUILD_MODNAME);
+	stand_in->event.name = stand_in->name;
+	stand_in->event.rating = STAND_IN_RATING;
+	stand_in->event.features = CLOCK_EVT_FEAT_ONESHOT;
+	stand_in->event.cpumask = cpu_none_mask;
+	clockevents_register_device(&stand_in->event);
+	return 0;
+}
+
+static void remove_stand_in(void)
+{
+	if (!clockevents_unbind_device(&stand_in->event, cpumask_any(cpu_online_mask)))
+		kfree(stand_in);
+}
+
 /* --- coming and going --- */
 
 /* An interrupt with a vector on that CPU, where it stays. */
@@ -170,8 +213,7 @@ static int cpu_comes(unsigned int cpu)
 	/* No owner: that would keep the module from going, which gives it back itself. */
 	timer->event = (struct clock_event_device) {
 		.name = "dragonfly",
-		/* Above those of the local APIC and of the HPET. */
-		.rating = 200,
+		.rating = TIMER_RATING,
 		.features = CLOCK_EVT_FEAT_ONESHOT,
 		.cpumask = cpumask_of(cpu),
 		.irq = timer->irq,
@@ -200,16 +242,21 @@ static int cpu_goes(unsigned int cpu)
 
 int guest_timer_start(void)
 {
-	int state = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "dragonfly/timer:online", cpu_comes,
-				      cpu_goes);
+	int ret = add_stand_in();
 
-	if (state < 0)
-		return state;
-	hotplug_state = state;
+	if (ret)
+		return ret;
+	ret = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "dragonfly/timer:online", cpu_comes, cpu_goes);
+	if (ret < 0) {
+		remove_stand_in();
+		return ret;
+	}
+	hotplug_state = ret;
 	return 0;
 }
 
 void guest_timer_stop(void)
 {
 	cpuhp_remove_state(hotplug_state);
+	remove_stand_in();
 }
