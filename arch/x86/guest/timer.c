@@ -230,10 +230,13 @@ static int cpu_comes(unsigned int cpu)
 static int cpu_goes(unsigned int cpu)
 {
 	struct guest_timer *timer = per_cpu_ptr(&timers, cpu);
+	int err;
 
 	if (!timer->irq)
 		return 0;
-	WARN_ON(clockevents_unbind_device(&timer->event, cpu));
+	err = clockevents_unbind_device(&timer->event, cpu);
+	if (WARN_ON(err))
+		return err;
 	free_irq(timer->irq, timer);
 	irq_dispose_mapping(timer->irq);
 	timer->irq = 0;
