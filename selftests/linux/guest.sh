@@ -58,6 +58,10 @@ count_exits() {
 	eventually says "^workload $1 end"
 	./dragonfly stat a >"$dir/after"
 	awk 'FNR == NR { before[$1] = $2; next }
-		/^exit/ && $2 > before[$1] { sub(/^exit_/, ""); print $1, $2 - before[$1] }' \
+		/^exit/ && $2 > before[$1] {
+			n = $2 - before[$1]
+			sub(/^exit_/, "")
+			print $1, n
+		}' \
 		"$dir/before" "$dir/after" >"$dir/out"
 }
