@@ -72,17 +72,21 @@ void dedicated_release(struct df_vcpu *vcpu)
 
 int dedicated_reserve(int cpu)
 {
-	guard(raw_spinlock)(&owners);
-	if (per_cpu(owner, cpu))
-		return -EBUSY;
-	cpumask_set_cpu(cpu, &reserved);
-	return 0;
+	bool taken;
+
+	raw_spin_lock(&owners);
+	taken = per_cpu(owner, cpu);
+	if (!taken)
+		cpumask_set_cpu(cpu, &reserved);
+	raw_spin_unlock(&owners);
+	return taken ? -EBUSY : 0;
 }
 
 void dedicated_unreserve(int cpu)
 {
-	guard(raw_spinlock)(&owners);
+	raw_spin_lock(&owners);
 	cpumask_clear_cpu(cpu, &reserved);
+	raw_spin_unlock(&owners);
 }
 
 void dedicated_cpu_offline(unsigned int cpu)

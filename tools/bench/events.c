@@ -32,11 +32,6 @@ int events_create(struct irq_vm *vm, unsigned int cpus)
 	return irq_create(vm, cpus, true) ?: install(vm);
 }
 
-static bool has(const struct irq_vm *vm, unsigned long cap)
-{
-	return ioctl(vm->cpu[0].vm, KVM_CHECK_EXTENSION, cap) > 0;
-}
-
 /* The guest's own posted interrupts, its timer's by the MSR; one at a time. */
 static struct dragonfly_area *area = MAP_FAILED;
 
@@ -57,18 +52,20 @@ static int map_area(struct irq_vm *vm)
 int events_create_alone(struct irq_vm *vm)
 {
 	const uint64_t exits = KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE;
+	int fd, error;
 
 	*vm = (struct irq_vm){ .cpus = 1 };
 	if (apic_create_vm(&vm->cpu[0]))
 		return -1;
-	if (!has(vm, DRAGONFLY_CAP_DEDICATED))
-		return apic_enable_cap(vm->cpu[0].vm, KVM_CAP_X86_DISABLE_EXITS, exits) ?:
-			       apic_add(vm->cpu, 0, 0, true)				?:
-											  install(vm);
-	return apic_enable_cap(vm->cpu[0].vm, DRAGONFLY_CAP_DEDICATED, 1) ?:
-		       map_area(vm)					  ?:
-		       apic_add_dedicated(vm->cpu, 0)			  ?:
-									    install(vm);
+	fd = vm->cpu[0].vm;
+	if (ioctl(fd, KVM_CHECK_EXTENSION, DRAGONFLY_CAP_DEDICATED) > 0) {
+		error = apic_enable_cap(fd, DRAGONFLY_CAP_DEDICATED, 1) ?: map_area(vm);
+		error = error ?: apic_add_dedicated(vm->cpu, 0);
+	} else {
+		error = apic_enable_cap(fd, KVM_CAP_X86_DISABLE_EXITS, exits);
+		error = error ?: apic_add(vm->cpu, 0, 0, true);
+	}
+	return error ?: install(vm);
 }
 
 /* Whoever maps its area has the VM, and the VM its CPU. */
