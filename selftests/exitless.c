@@ -304,6 +304,33 @@ TEST_F(exitless, a_vcpu_is_notified_without_an_exit)
 	EXPECT_LE(guest_stat(self->g.vcpu, "exits") - all, ROUNDS / 2);
 }
 
+static int set_online(long cpu, char state)
+{
+	char path[64];
+	int fd, written;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%ld/online", cpu);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	written = write(fd, &state, 1);
+	close(fd);
+	return written == 1 ? 0 : -1;
+}
+
+TEST_F(exitless, a_notifier_whose_cpu_goes_serves_on)
+{
+	volatile struct apic_cpu *cpu = apic_cpu(&self->g, 0);
+	long last = cpus() - 1;
+
+	if (!is_notified(variant))
+		SKIP(return, "nobody looks at the word");
+	ASSERT_EQ(0, set_online(last, '0'));
+	EXPECT_EQ(0, run(&self->g, posted_ring, 0, 10, 0));
+	EXPECT_EQ(10, cpu->taken[VECTOR]);
+	ASSERT_EQ(0, set_online(last, '1'));
+	EXPECT_EQ(0, run(&self->g, posted_ring, 0, ROUNDS, 0));
+	EXPECT_EQ(10 + ROUNDS, cpu->taken[VECTOR]);
+}
+
 TEST_F(exitless, a_vcpu_that_does_not_run_has_it_when_it_does)
 {
 	struct dragonfly_descriptor *descriptor = &self->area->descriptors[1];
@@ -327,7 +354,7 @@ static uint64_t scribbles(void)
 {
 	const char *value = getenv("SCRIBBLES");
 
-	return value ? strtoull(value, NULL, 0) : 10000;
+	return value ? strtoull(value, NULL, 0) : 1000000;
 }
 
 TEST_F(exitless, whoever_scribbles_harms_nobody_else)
