@@ -5,6 +5,8 @@
 #include "events.h"
 
 #include <linux/dragonfly_para.h>
+#include <sys/eventfd.h>
+#include <x86intrin.h>
 
 /* A program's place in guest memory: one for each vCPU. */
 static uint64_t code_of(unsigned int cpu)
@@ -130,6 +132,18 @@ pthread_t events_spawn(struct irq_vm *vm, unsigned int cpu, int on)
 	if (pthread_create(&id, NULL, run, thread))
 		errx(1, "there is no thread for a vCPU");
 	return id;
+}
+
+void events_call(struct irq_vm *vm, int call, int64_t offset)
+{
+	volatile struct apic_cpu *cpu = irq_cpu(vm, 0);
+
+	for (unsigned int i = 0; i < bench.events; i++) {
+		cpu->mail = __rdtsc() + offset;
+		eventfd_write(call, 1);
+		while (cpu->count <= i)
+			_mm_pause();
+	}
 }
 
 void events_pin(int on)

@@ -62,6 +62,8 @@ void events_load(struct irq_vm *vm, unsigned int cpu, const uint8_t *code, const
 void events_run(struct irq_vm *vm, unsigned int cpu);
 /* The same by a thread of its own, on that CPU of the host; or on any, if it is -1. */
 pthread_t events_spawn(struct irq_vm *vm, unsigned int cpu, int on);
+/* Interrupts vCPU 0 by that eventfd, bench.events times, each when it has taken the one before. */
+void events_call(struct irq_vm *vm, int call, int64_t offset);
 void events_pin(int on);
 /* The vCPU's TSC is the host's and that. */
 int64_t events_tsc_offset(const struct irq_vm *vm, unsigned int cpu);

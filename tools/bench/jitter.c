@@ -6,7 +6,6 @@
  */
 #include <linux/dragonfly_para.h>
 #include <sys/eventfd.h>
-#include <x86intrin.h>
 
 #include "events.h"
 
@@ -106,17 +105,11 @@ static void *run(void *data)
 /* From another CPU, by an eventfd; the guest waits for each. */
 static void complete(struct irq_vm *vm, int call, int64_t offset)
 {
-	volatile struct apic_cpu *cpu = irq_cpu(vm, 0);
 	pthread_t guest;
 
 	events_load(vm, 0, EVENTS_PROGRAM(jitter_wait), 0, 0, bench.events);
 	pthread_create(&guest, NULL, run, vm);
-	for (unsigned int i = 0; i < bench.events; i++) {
-		cpu->mail = __rdtsc() + offset;
-		eventfd_write(call, 1);
-		while (cpu->count <= i)
-			_mm_pause();
-	}
+	events_call(vm, call, offset);
 	pthread_join(guest, NULL);
 }
 

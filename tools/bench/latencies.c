@@ -191,25 +191,18 @@ static void measure_kick(const char *kick_name, const char *call_name, int on)
 /* The guest runs, on a CPU of its own. */
 static void measure_call_running(void)
 {
-	volatile struct apic_cpu *cpu;
 	struct irq_vm vm;
 	pthread_t guest;
 	int64_t exits, offset;
 	int call;
 
 	create(&vm, 1);
-	cpu = irq_cpu(&vm, 0);
 	call = add_call(&vm);
 	events_load(&vm, 0, EVENTS_PROGRAM(wait_spin), 0, 0, bench.events);
 	offset = events_tsc_offset(&vm, 0);
 	exits = bench_exits(&vm.cpu[0]);
 	guest = events_spawn(&vm, 0, 1);
-	for (unsigned int i = 0; i < bench.events; i++) {
-		cpu->mail = __rdtsc() + offset;
-		eventfd_write(call, 1);
-		while (cpu->count <= i)
-			_mm_pause();
-	}
+	events_call(&vm, call, offset);
 	pthread_join(guest, NULL);
 	report("latency-irqfd-running", samples_of(&vm, 0), bench_exits(&vm.cpu[0]) - exits,
 	       VARIES);
