@@ -62,6 +62,7 @@ MODULE_PARM_DESC(mib, "size of the disk");
  * @next: the next one that the driver will offer
  * @used: how many were returned
  * @ready: it may be looked at
+ * @kicked: by an eventfd; no lock
  */
 struct queue {
 	u32 *doorbell;
@@ -69,7 +70,7 @@ struct queue {
 	u64 desc, driver, device;
 	u32 num;
 	u16 next, used;
-	bool ready;
+	bool ready, kicked;
 };
 
 /**
@@ -318,16 +319,26 @@ static bool was_written(struct queue *q)
 	return READ_ONCE(*q->doorbell) != NO_KICK && xchg(q->doorbell, NO_KICK) != NO_KICK;
 }
 
+static void poll_queue(struct queue *q)
+{
+	bool kicked, written;
+
+	if (!is_live(q))
+		return;
+	kicked = xchg(&q->kicked, false);
+	written = was_written(q);
+	kicks += kicked;
+	doorbells += written;
+	if (kicked || written)
+		serve_queue(q);
+}
+
 static int poll(void *unused)
 {
 	while (!kthread_should_stop()) {
 		mutex_lock(&model->lock);
-		for (unsigned int i = 0; i < queues; i++) {
-			if (!is_live(&model->queue[i]) || !was_written(&model->queue[i]))
-				continue;
-			doorbells++;
-			serve_queue(&model->queue[i]);
-		}
+		for (unsigned int i = 0; i < queues; i++)
+			poll_queue(&model->queue[i]);
 		mutex_unlock(&model->lock);
 		usleep_range(POLL_US, 2 * POLL_US);
 	}
@@ -355,9 +366,8 @@ static void set_vq_num(struct vdpa_device *vdpa, u16 i, u32 num)
 
 static void kick_vq(struct vdpa_device *vdpa, u16 i)
 {
-	guard(mutex)(&model->lock);
-	kicks++;
-	serve_queue(&model->queue[i]);
+	/* Whoever signals an eventfd waits, with interrupts off: the rest is the poller's. */
+	WRITE_ONCE(model->queue[i].kicked, true);
 }
 
 static void set_vq_cb(struct vdpa_device *vdpa, u16 i, struct vdpa_callback *cb)
