@@ -35,7 +35,7 @@ start() {
 stop() {
 	run ./dragonfly stop a --force
 	exec 3>&-
-	wait "$vm"
+	wait "$vm" || true
 	rm "$keys"
 }
 
