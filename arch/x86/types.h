@@ -183,7 +183,6 @@ enum { DF_OUTSIDE, DF_IN_GUEST, DF_KICKED };
  * @swapped: right now; @deadline is the host's, and what was it is in the CPU
  * @posts: its interrupt is the notification of what the guest has posted itself
  * @host_masked: the host's timer was masked before
- * @lvt_changed: and its LVT is the host's no longer
  * @host_deadline: what was in the CPU before
  * @eoi_vector: the one of DF_REQ_EOI_TO_USER
  * @errors: what ESR will read, when it is written next
@@ -199,7 +198,7 @@ struct df_lapic {
 	u32 timer_mode;
 	u8 timer_shift;
 	bool timer_on, cpu_has_deadline, passes, swapped;
-	bool posts, host_masked, lvt_changed;
+	bool posts, host_masked;
 	u64 host_deadline;
 	u8 eoi_vector;
 	u32 errors;

@@ -78,6 +78,12 @@ bool deadline_may_pass(const struct df_vcpu *vcpu)
 	       vcpu->lapic.timer_mode == APIC_LVT_TIMER_TSCDEADLINE;
 }
 
+/* The guest's deadline needs another LVT than the host's. Nothing of it changes meanwhile. */
+static bool borrows_lvt(const struct df_lapic *lapic)
+{
+	return lapic->host_masked || lapic->posts;
+}
+
 /*
  * The host's timer does not come any more, or is to come first. Where the host has
  * nothing to wait for, as on a CPU without a tick, it is masked.
@@ -94,8 +100,7 @@ static bool disarm_host(struct df_lapic *lapic)
 		write_deadline(host);
 		return false;
 	}
-	lapic->lvt_changed = lapic->host_masked || lapic->posts;
-	if (unlikely(lapic->lvt_changed))
+	if (unlikely(borrows_lvt(lapic)))
 		write_apic(APIC_LVTT, lapic->posts ? LVT_POSTED : LVT_HOST);
 	lapic->host_deadline = host;
 	return true;
@@ -132,7 +137,7 @@ void deadline_out(struct df_vcpu *vcpu)
 	else if (!deadline && is_pending())
 		timer_deliver(vcpu);
 	/* The LVT first: what fires from here on is, at most, one more of the host's. */
-	if (unlikely(lapic->lvt_changed))
+	if (unlikely(borrows_lvt(lapic)))
 		write_apic(APIC_LVTT, LVT_HOST | (lapic->host_masked ? APIC_LVT_MASKED : 0));
 	write_deadline(lapic->host_deadline);
 	lapic->swapped = false;
