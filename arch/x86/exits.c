@@ -179,7 +179,7 @@ static int apic_write_inner(struct df_vcpu *vcpu)
 		return DF_TO_MIDDLE;
 	icr = lapic_get(vcpu, APIC_ICR) & ~(u32)APIC_ICR_BUSY;
 	lapic_put(vcpu, APIC_ICR, icr);
-	ret = delivery_icr_inner(vcpu, lapic_get(vcpu, APIC_ICR2) >> 24, icr);
+	ret = delivery_icr_inner(vcpu, lapic_icr_destination(vcpu), icr);
 	return ret == DF_RESUME ? run_prepare(vcpu) : ret;
 }
 

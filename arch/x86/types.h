@@ -52,7 +52,8 @@ enum { DF_RAX, DF_RCX, DF_RDX, DF_RBX, DF_RSP, DF_RBP, DF_RSI, DF_RDI, DF_R8, DF
  * @boot_cpu: the ID of the one that runs after a reset; as @irqchip
  * @max_vcpu_id: one more than the largest that may be; as @irqchip
  * @bus_cycle_ns: of the APIC timer; as @irqchip
- * @bypass: VT-d posts to vCPUs, or has done so; df_irq.lock
+ * @bypass: VT-d posts to vCPUs, or IPIs are virtualized, or were; df_irq.lock
+ * @ipi_table: of the vCPUs' descriptors, for IPI virtualization, or NULL; as @irqchip
  * @apic_page: what backs the xAPIC's page, or NULL until one is used; df_vm.lock
  * @user_msrs: reasons (KVM_MSR_EXIT_REASON_*) to ask user space about an MSR; df_vm.lock
  * @msr_filter: KVM_X86_SET_MSR_FILTER's, or NULL; RCU, and df_vm.lock
@@ -78,6 +79,7 @@ struct df_vm_arch {
 	u32 boot_cpu, max_vcpu_id;
 	u64 bus_cycle_ns;
 	bool bypass;
+	u64 *ipi_table;
 	void *apic_page;
 	u64 user_msrs;
 	struct msr_filter __rcu *msr_filter;

@@ -37,6 +37,7 @@ void df_arch_vm_destroy(struct df_vm *vm)
 	if (vm->arch.bypass)
 		df_host_post_put();
 	exitless_destroy(vm);
+	ipi_destroy(vm);
 	mapping_destroy(vm);
 	msr_filter_free(rcu_dereference_protected(vm->arch.msr_filter, true));
 	free_page((unsigned long)vm->arch.apic_page);

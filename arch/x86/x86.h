@@ -26,6 +26,7 @@
 #include "apic/deadline.h"
 #include "apic/delivery.h"
 #include "apic/exitless.h"
+#include "apic/ipi.h"
 #include "apic/lapic.h"
 #include "apic/mode.h"
 #include "apic/posted.h"

@@ -97,7 +97,7 @@ void bypass_wait_end(struct df_vcpu *vcpu)
  * is woken to look again, and at ON, which may have been set since. The barrier
  * between the two is rcuwait_wake_up()'s, and pairs with that of halt_wait().
  */
-static int begin(struct df_vm *vm)
+int bypass_begin(struct df_vm *vm)
 {
 	struct df_vcpu *vcpu;
 	int err;
@@ -124,7 +124,7 @@ int df_arch_irq_bypass(struct df_vm *vm, unsigned int host_irq, const struct msi
 
 	if (!target)
 		return df_host_post_end(host_irq);
-	err = begin(vm);
+	err = bypass_begin(vm);
 	if (err)
 		return err;
 	return df_host_post(host_irq, virt_to_phys(target->lapic.pi),

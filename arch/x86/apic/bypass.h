@@ -31,6 +31,16 @@
 
 #include "types.h"
 
+/**
+ * bypass_begin() - from now on somebody posts to the VM's vCPUs who knows no @where
+ *
+ * Until the VM is gone.
+ *
+ * Context: df_irq.lock held. May sleep.
+ * Return: 0, or -EBUSY if the guest has the descriptors, or KVM is there.
+ */
+int bypass_begin(struct df_vm *vm);
+
 /** bypass_cpu_offline() - no notification comes to this CPU any more: vCPUs look elsewhere. */
 void bypass_cpu_offline(void);
 

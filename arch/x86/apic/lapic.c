@@ -116,7 +116,7 @@ int lapic_create(struct df_vcpu *vcpu)
 	vcpu->lapic.pi = exitless_descriptor(vcpu) ?: &vcpu->lapic.page->pi;
 	vcpu->lapic.pi->nv = POSTED_INTR_VECTOR;
 	lapic_reset(vcpu);
-	return 0;
+	return ipi_create(vcpu);
 }
 
 /* ---- registers ------------------------------------------------------------------------ */
@@ -199,13 +199,11 @@ static void write_spiv(struct df_vcpu *vcpu, u32 value)
 		lapic_put(vcpu, reg, lapic_get(vcpu, reg) | APIC_LVT_MASKED);
 }
 
-static int write_icr(struct df_vcpu *vcpu, u32 high, u32 low)
+static int write_icr(struct df_vcpu *vcpu, u32 icr)
 {
-	low &= ~(u32)APIC_ICR_BUSY;
-	lapic_put(vcpu, APIC_ICR, low);
-	if (!lapic_is_x2apic(vcpu))
-		high >>= 24;
-	delivery_icr(vcpu, high, low);
+	icr &= ~(u32)APIC_ICR_BUSY;
+	lapic_put(vcpu, APIC_ICR, icr);
+	delivery_icr(vcpu, lapic_icr_destination(vcpu), icr);
 	delivery_wake(vcpu);
 	return 0;
 }
@@ -263,7 +261,7 @@ int lapic_write(struct df_vcpu *vcpu, unsigned int reg, u32 value)
 		vcpu->lapic.errors = 0;
 		break;
 	case APIC_ICR:
-		return write_icr(vcpu, lapic_get(vcpu, APIC_ICR2), value);
+		return write_icr(vcpu, value);
 	case APIC_ICR2:
 		lapic_put(vcpu, APIC_ICR2, value & 0xff000000);
 		break;
@@ -311,7 +309,7 @@ int lapic_write_msr(struct df_vcpu *vcpu, u32 index, u64 value)
 	if (value & ICR_RESERVED)
 		return -EINVAL;
 	lapic_put(vcpu, APIC_ICR + 4, value >> 32);
-	return write_icr(vcpu, value >> 32, value);
+	return write_icr(vcpu, value);
 }
 
 int lapic_icr_inner(struct df_vcpu *vcpu, u64 value)

@@ -71,6 +71,13 @@ static inline bool lapic_is_x2apic(const struct df_vcpu *vcpu)
 	return READ_ONCE(vcpu->apic_base) & X2APIC_ENABLE;
 }
 
+/** lapic_icr_destination() - of what is in the ICR. */
+static __always_inline u32 lapic_icr_destination(const struct df_vcpu *vcpu)
+{
+	return lapic_is_x2apic(vcpu) ? lapic_get(vcpu, APIC_ICR + 4) :
+				       lapic_get(vcpu, APIC_ICR2) >> 24;
+}
+
 /* Of the 256 bits in eight registers that IRR, ISR and TMR are, for set_bit() and the like. */
 static __always_inline unsigned long *lapic_word(const struct df_vcpu *vcpu,
 						 unsigned int first, u8 vector)

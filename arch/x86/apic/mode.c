@@ -3,8 +3,24 @@
 
 #include "x86.h"
 
-unsigned long apic_mode_bitmaps[3][PAGE_SIZE / sizeof(long)] __aligned(PAGE_SIZE);
-static phys_addr_t bitmap_address[3] __ro_after_init;
+unsigned long apic_mode_bitmaps[5][PAGE_SIZE / sizeof(long)] __aligned(PAGE_SIZE);
+static phys_addr_t bitmap_address[5] __ro_after_init;
+
+#define WRITE_OF(msr)	((msr) + 2 * 8192)
+
+/* The deadline passes in every other, and the ICR in the last two. */
+static void let_through(int n)
+{
+	unsigned long *bitmap = apic_mode_bitmaps[n];
+
+	lapic_bitmap_init(bitmap);
+	if (!(n & 1)) {
+		__clear_bit(MSR_IA32_TSC_DEADLINE, bitmap);
+		__clear_bit(WRITE_OF(MSR_IA32_TSC_DEADLINE), bitmap);
+	}
+	if (n > 2)
+		__clear_bit(WRITE_OF(LAPIC_MSR(APIC_ICR)), bitmap);
+}
 
 void apic_mode_init(void)
 {
@@ -12,10 +28,8 @@ void apic_mode_init(void)
 		msr_bitmap_init(apic_mode_bitmaps[i]);
 		bitmap_address[i] = PFN_PHYS(vmalloc_to_pfn(apic_mode_bitmaps[i]));
 	}
-	lapic_bitmap_init(apic_mode_bitmaps[1]);
-	lapic_bitmap_init(apic_mode_bitmaps[2]);
-	__clear_bit(MSR_IA32_TSC_DEADLINE, apic_mode_bitmaps[2]);
-	__clear_bit(MSR_IA32_TSC_DEADLINE + 2 * 8192, apic_mode_bitmaps[2]);
+	for (size_t i = 1; i < ARRAY_SIZE(apic_mode_bitmaps); i++)
+		let_through(i);
 }
 
 static void write_bitmap(struct df_vcpu *vcpu)
@@ -23,9 +37,10 @@ static void write_bitmap(struct df_vcpu *vcpu)
 	bool x2apic = lapic_is_here(vcpu) && lapic_is_x2apic(vcpu);
 	unsigned long *own = msr_filter_bitmap(vcpu->vm, x2apic);
 	bool passes = !own && x2apic && deadline_may_pass(vcpu);
+	bool ipis = x2apic && vcpu->vm->arch.ipi_table;
 
 	vcpu->lapic.passes = passes;
-	vmcs_write(MSR_BITMAP, own ? __pa(own) : bitmap_address[x2apic + passes]);
+	vmcs_write(MSR_BITMAP, own ? __pa(own) : bitmap_address[x2apic + passes + 2 * ipis]);
 }
 
 #define IN_USE		(SECONDARY_EXEC_APIC_REGISTER_VIRT | SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
@@ -45,6 +60,7 @@ void apic_mode_vmcs(struct df_vcpu *vcpu)
 	vmcs_write(POSTED_INTR_DESC_ADDR, __pa(vcpu->lapic.pi));
 	vmcs_write(TPR_THRESHOLD, 0);
 	vmcs_write(GUEST_INTR_STATUS, 0);
+	ipi_vmcs(vcpu);
 	apic_mode_write(vcpu);
 	apic_mode_write_eoi(vcpu);
 }

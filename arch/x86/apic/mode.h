@@ -13,9 +13,10 @@ void apic_mode_init(void);
 
 /*
  * Which MSRs do not exit, if the VM has no filter: without those of x2APIC mode, with
- * them, and with the deadline too.
+ * them, and with the deadline too; the last two again where the CPU virtualizes the ICR,
+ * which would be the host's otherwise.
  */
-extern unsigned long apic_mode_bitmaps[3][PAGE_SIZE / sizeof(long)];
+extern unsigned long apic_mode_bitmaps[5][PAGE_SIZE / sizeof(long)];
 
 /** apic_mode_vmcs() - controls and pages of a new VMCS, which is current. */
 void apic_mode_vmcs(struct df_vcpu *vcpu);
