@@ -10,6 +10,13 @@ console=$dir/console
 keys=$dir/keys
 : >"$dir/err"
 
+# CPUs that are isolated are not to have the scheduler's own server either.
+leave_alone() {
+	for runtime in /sys/kernel/debug/sched/fair_server/cpu[1-9]*/runtime; do
+		echo 0 >"$runtime"
+	done
+}
+
 eventually() {
 	tries=1500
 	until "$@"; do
