@@ -33,10 +33,13 @@ all: module tool selftests	## the module, the tool and the selftests
 
 MODULE_SOURCES := Kbuild src arch include
 
-module: release = $(shell cat $(KDIR)/include/config/kernel.release)
+# As uname -r prints it; Debian's kernel.release is another on 6.1.
+release_of = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(1)/include/generated/utsrelease.h)
+
+module: release = $(call release_of,$(KDIR))
 module: out = $(BUILD)/$(release)
 module:	## dragonfly.ko, in build/RELEASE/
-	@test -f "$(KDIR)/include/config/kernel.release" || \
+	@test -f "$(KDIR)/include/generated/utsrelease.h" || \
 		{ echo "make: $(KDIR) is no place to build modules against" >&2; exit 1; }
 	@mkdir -p $(out)
 	@find $(out) -xtype l -delete
@@ -46,7 +49,7 @@ module:	## dragonfly.ko, in build/RELEASE/
 # For the kernel of a guest: by default the test host's, too.
 GUEST_KDIR ?= $(shell $(TESTHOST) guest-kdir 6.12)
 
-guest-module: out = $(BUILD)/guest/$(shell cat $(GUEST_KDIR)/include/config/kernel.release)
+guest-module: out = $(BUILD)/guest/$(call release_of,$(GUEST_KDIR))
 guest-module:	## dragonfly_guest.ko, for a guest, in build/guest/RELEASE/
 	@mkdir -p $(out)
 	@find $(out) -xtype l -delete
@@ -54,7 +57,7 @@ guest-module:	## dragonfly_guest.ko, for a guest, in build/guest/RELEASE/
 	$(MAKE) -C $(GUEST_KDIR) M=$(abspath $(out)) $(KBUILD_FLAGS) modules
 
 # Faults on purpose, to try the test host with; models of devices that it has not.
-faults models: release = $(shell cat $(KDIR)/include/config/kernel.release)
+faults models: release = $(call release_of,$(KDIR))
 faults models: out = $(BUILD)/$@/$(release)
 faults models:
 	@mkdir -p $(out)
@@ -121,7 +124,7 @@ guest-initrd: guest-module $(BUILD)/guest/workload	## an initrd with it, and the
 	@rm -rf $(BUILD)/guest/root
 	@mkdir -p $(BUILD)/guest/root/bin $(BUILD)/guest/root/modules
 	@cp $(BUILD)/guest/workload $(BUILD)/guest/root/bin/
-	@cp $(BUILD)/guest/$(shell cat $(GUEST_KDIR)/include/config/kernel.release)/dragonfly_guest.ko \
+	@cp $(BUILD)/guest/$(call release_of,$(GUEST_KDIR))/dragonfly_guest.ko \
 		$(BUILD)/guest/root/modules/
 	@{ cat $(shell $(TESTHOST) guest 6.12)/initrd && cd $(BUILD)/guest/root && \
 		find . | cpio -o -H newc -R 0:0 --quiet; } >$(BUILD)/guest/initrd
@@ -186,7 +189,7 @@ $(BUILD)/bench/client: $(wildcard tools/bench/*.[ch] selftests/*.h)
 # --- installing -----------------------------------------------------------
 
 install: module tool	## into DESTDIR: the module for KDIR, the tool, its completion and man page, the udev rule
-	$(MAKE) -C $(KDIR) M=$(abspath $(BUILD))/$(shell cat $(KDIR)/include/config/kernel.release) \
+	$(MAKE) -C $(KDIR) M=$(abspath $(BUILD))/$(call release_of,$(KDIR)) \
 		$(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) modules_install
 	install -D -m 0755 $(BUILD)/dragonfly $(DESTDIR)$(PREFIX)/bin/dragonfly
 	install -D -m 0644 tools/dragonfly/completion.bash \

@@ -34,7 +34,7 @@ report_peers() {
 }
 
 cmd_doctor() {
-	local lacking=0 free guest
+	local lacking=0 free kernel cost guest
 
 	[ $# -eq 0 ] || bad_usage "doctor takes no arguments"
 	if has_nested_kvm; then
@@ -44,8 +44,13 @@ cmd_doctor() {
 	fi
 	report bochs "$(bochs_dir)" "4 MB to fetch, about 1 minute to build, 7 MB"
 	report tools "$(tools_dir)" "2 MB to fetch, seconds to build, 6 MB"
-	report 6.12 "$(kernel_dir 6.12)" "125 MB to fetch, 270 MB"
-	report debug "$(kernel_dir debug)" "sources, 6 to 20 minutes to build, 180 MB"
+	for kernel in "${KERNELS[@]}"; do
+		case $kernel in
+		debug) cost="sources, 6 to 20 minutes to build, 180 MB" ;;
+		*) cost="80 to 130 MB to fetch, 200 to 400 MB" ;;
+		esac
+		report "$kernel" "$(kernel_dir "$kernel")" "$cost"
+	done
 	report source "$CACHE/linux-source-6.12" "150 MB to fetch, 1.7 GB"
 	report_peers
 	for guest in "${GUESTS[@]}"; do

@@ -130,7 +130,7 @@ part_tools() {
 cmd_setup() {
 	local part bochs tools kernel peers guest backends parts=("$@")
 
-	[ $# -gt 0 ] || parts=(packages bochs tools 6.12 debug source peers "${GUESTS[@]/#/guest-}" backends)
+	[ $# -gt 0 ] || parts=(packages bochs tools "${KERNELS[@]}" source peers "${GUESTS[@]/#/guest-}" backends)
 	for part in "${parts[@]}"; do
 		case $part in
 		bochs | tools | source | peers | backends | packages | tool) ;;
