@@ -67,17 +67,19 @@ void df_host_machine_check(void)
 #endif
 }
 
+/* What the host counts by is the TSC if it falls between two readings of that. */
 bool df_host_time(u64 *tsc, u64 *real)
 {
 	struct system_time_snapshot now;
+	u64 before = rdtsc_ordered();
 
 	ktime_get_snapshot(&now);
 	*real = ktime_to_ns(now.real);
-	*tsc = now.cycles;
-	if (now.cs_id == CSID_X86_TSC || now.cs_id == CSID_X86_TSC_EARLY)
-		return true;
 	*tsc = rdtsc_ordered();
-	return false;
+	if (now.cycles - before > *tsc - before)
+		return false;
+	*tsc = now.cycles;
+	return true;
 }
 
 static int follow(struct vm_area_struct *vma, unsigned long address, struct df_device_page *page)

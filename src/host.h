@@ -9,8 +9,13 @@
 #include <linux/kvm.h>
 #include <linux/percpu.h>
 #include <linux/types.h>
+#include <linux/version.h>
 #include <asm/cpufeature.h>
 #include <asm/nospec-branch.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+#include "host-6.1/functions.h"
+#endif
 
 struct eventfd_ctx;
 struct irq_bypass_consumer;

@@ -337,7 +337,7 @@ static const struct df_ioctl vcpu_ioctls[] = {
 	{ KVM_GET_DEVICE_ATTR,	.vcpu = tsc_get_attr },
 	{ KVM_SET_DEVICE_ATTR,	.vcpu = tsc_set_attr },
 	{ KVM_PRE_FAULT_MEMORY,	.vcpu = pre_fault },
-	{ KVM_X86_SETUP_MCE,	.vcpu = mce_setup },
+	{ KVM_X86_SETUP_MCE,	.vcpu = mce_configure },
 	{ KVM_X86_SET_MCE,	.vcpu = mce_raise },
 };
 

@@ -42,7 +42,7 @@ bool mce_may_write(u32 index, u64 value, bool host)
 	}
 }
 
-int mce_setup(struct df_vcpu *vcpu, void *arg)
+int mce_configure(struct df_vcpu *vcpu, void *arg)
 {
 	u64 cap = *(const u64 *)arg, banks = cap & MCG_BANKCNT_MASK;
 

@@ -22,8 +22,8 @@ u64 *mce_bank_msr(struct df_vcpu *vcpu, u32 index);
 /** mce_may_write() - may it be written? @host: by user space. */
 bool mce_may_write(u32 index, u64 value, bool host);
 
-/** mce_setup() - KVM_X86_SETUP_MCE. 0 or -EINVAL. The vCPU's lock held, as below. */
-int mce_setup(struct df_vcpu *vcpu, void *arg);
+/** mce_configure() - KVM_X86_SETUP_MCE. 0 or -EINVAL. The vCPU's lock held, as below. */
+int mce_configure(struct df_vcpu *vcpu, void *arg);
 
 /** mce_raise() - KVM_X86_SET_MCE. 0, -EINVAL or -EIO. */
 int mce_raise(struct df_vcpu *vcpu, void *arg);

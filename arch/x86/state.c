@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/sched.h>
 #include <asm/fsgsbase.h>
 #include <asm/gsseg.h>
 #include <asm/tlbflush.h>

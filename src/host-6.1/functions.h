@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What 6.12's kernel does and 6.1's does not, or not so.
+ */
+#ifndef DF_HOST_6_1_FUNCTIONS_H
+#define DF_HOST_6_1_FUNCTIONS_H
+
+#include <linux/cleanup.h>
+#include <linux/cpu.h>
+#include <linux/eventfd.h>
+#include <linux/kvm_types.h>
+#include <linux/mm.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+
+DEFINE_FREE(kvfree, void *, if (!IS_ERR_OR_NULL(_T)) kvfree(_T))
+DEFINE_LOCK_GUARD_0(cpus_read_lock, cpus_read_lock(), cpus_read_unlock())
+
+#define take_fd(fd) ({ int taken = (fd); (fd) = -EBADF; taken; })
+
+#define eventfd_signal(eventfd) eventfd_signal(eventfd, 1)
+
+#define rcu_virt_note_context_switch() rcu_virt_note_context_switch(smp_processor_id())
+
+#define __apic_send_IPI_mask(mask, vector) apic->send_IPI_mask(mask, vector)
+
+/* A mapping without struct pages has none but small ones here. */
+struct follow_pfnmap_args {
+	struct vm_area_struct *vma;
+	unsigned long address;
+	unsigned long pfn;
+	pgprot_t pgprot;
+	bool writable;
+	pte_t *pte;
+	spinlock_t *lock;
+};
+
+static inline int follow_pfnmap_start(struct follow_pfnmap_args *args)
+{
+	int err = follow_pte(args->vma->vm_mm, args->address, &args->pte, &args->lock);
+
+	if (err)
+		return err;
+	args->pfn = pte_pfn(*args->pte);
+	args->pgprot = pte_pgprot(*args->pte);
+	args->writable = pte_write(*args->pte);
+	return 0;
+}
+
+static inline void follow_pfnmap_end(struct follow_pfnmap_args *args)
+{
+	pte_unmap_unlock(args->pte, args->lock);
+}
+
+#endif
