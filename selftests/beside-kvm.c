@@ -50,6 +50,32 @@ TEST(kvm_loads_beside_an_idle_dragonfly)
 	EXPECT_EQ(0, module_unload());
 }
 
+static int vm_create(void)
+{
+	int fd = open(MODULE_DEVICE, O_RDWR | O_CLOEXEC);
+	int vm = ioctl(fd, KVM_CREATE_VM, 0), err = errno;
+
+	close(fd);
+	return vm < 0 ? -err : vm;
+}
+
+TEST(whoever_comes_second_has_no_vms)
+{
+	int vm;
+
+	ASSERT_EQ(0, kvm_unload());
+	ASSERT_EQ(0, module_load());
+	ASSERT_EQ(0, kvm_load());
+	EXPECT_EQ(-EBUSY, vm_create());
+	ASSERT_EQ(0, kvm_unload());
+	vm = vm_create();
+	ASSERT_LE(0, vm);
+	EXPECT_EQ(-EBUSY, kvm_load());
+	close(vm);
+	EXPECT_EQ(0, module_unload());
+	ASSERT_EQ(0, kvm_load());
+}
+
 #define MAX_CPUID 256
 
 struct cpuid {

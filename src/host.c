@@ -125,13 +125,13 @@ out:
 static DEFINE_MUTEX(vmx_lock);
 static void (*vmx_crash)(void);
 static void (*vmx_shutdown)(void);
-static bool suspending, going_down;
+static bool suspending, going_down, kvm_is_there;
 
 int df_host_vmx_begin(void (*crash)(void), void (*shutdown)(void))
 {
 	guard(mutex)(&vmx_lock);
-	/* KVM, if it has VMX, has the only callback there is, too. */
-	if (suspending || going_down || __read_cr4() & X86_CR4_VMXE)
+	/* KVM has the only callback there is if it has VMX; on 6.1, as long as it is loaded. */
+	if (suspending || going_down || kvm_is_there || __read_cr4() & X86_CR4_VMXE)
 		return -EBUSY;
 	cpu_emergency_register_virt_callback(crash);
 	vmx_crash = crash;
@@ -182,6 +182,37 @@ static struct notifier_block shutdown_notifier = {
 	.notifier_call = on_shutdown,
 };
 
+/*
+ * It would take VMX's callback on 6.1 and the handler of posted interrupts, and clear
+ * that again, even if it then finds that it cannot run.
+ */
+static int on_module(struct notifier_block *nb, unsigned long event, void *data)
+{
+	const struct module *module = data;
+
+	if (strcmp(module->name, "kvm_intel"))
+		return NOTIFY_DONE;
+	guard(mutex)(&vmx_lock);
+	if (event == MODULE_STATE_COMING && vmx_crash) {
+		pr_info("kvm_intel is not let in while there are VMs\n");
+		return notifier_from_errno(-EBUSY);
+	}
+	kvm_is_there = event != MODULE_STATE_GOING;
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block module_notifier = {
+	.notifier_call = on_module,
+};
+
+static bool kvm_is_loaded(void)
+{
+	struct kobject *kvm = kset_find_obj(THIS_MODULE->mkobj.kobj.kset, "kvm_intel");
+
+	kobject_put(kvm);
+	return kvm;
+}
+
 /* ---- interrupts that an IOMMU posts to vCPUs ------------------------------------------- */
 
 /* Later kernels have the wake-up handler for KVM alone, and with it all of this. */
@@ -218,59 +249,27 @@ void df_host_bypass_unregister(struct irq_bypass_consumer *consumer)
 	symbol_put(irq_bypass_unregister_consumer);
 }
 
-/* It would set the handler, and clear it again even if it finds that it cannot run. */
-static int on_module(struct notifier_block *nb, unsigned long event, void *data)
-{
-	const struct module *module = data;
-
-	if (event != MODULE_STATE_COMING || strcmp(module->name, "kvm_intel"))
-		return NOTIFY_DONE;
-	pr_info("kvm_intel is not let in while devices post interrupts to VMs\n");
-	return notifier_from_errno(-EBUSY);
-}
-
-static struct notifier_block module_notifier = {
-	.notifier_call = on_module,
-};
-
 static DEFINE_MUTEX(post_lock);
 static unsigned int post_users;
 
 /* kvm_intel needs kvm: if that is not there now, the notifier hears of both. */
-static int take_handler(void (*wake)(void))
-{
-	int err = register_module_notifier(&module_notifier);
-
-	if (err)
-		return err;
-	if (symbol_get(kvm_init)) {
-		symbol_put(kvm_init);
-		unregister_module_notifier(&module_notifier);
-		return -EBUSY;
-	}
-	kvm_set_posted_intr_wakeup_handler(wake);
-	return 0;
-}
-
 int df_host_post_get(void (*wake)(void))
 {
-	int err = 0;
-
 	guard(mutex)(&post_lock);
-	if (!post_users)
-		err = take_handler(wake);
-	if (!err)
-		post_users++;
-	return err;
+	if (!post_users && symbol_get(kvm_init)) {
+		symbol_put(kvm_init);
+		return -EBUSY;
+	}
+	if (!post_users++)
+		kvm_set_posted_intr_wakeup_handler(wake);
+	return 0;
 }
 
 void df_host_post_put(void)
 {
 	guard(mutex)(&post_lock);
-	if (--post_users)
-		return;
-	kvm_set_posted_intr_wakeup_handler(NULL);
-	unregister_module_notifier(&module_notifier);
+	if (!--post_users)
+		kvm_set_posted_intr_wakeup_handler(NULL);
 }
 
 int df_host_post(unsigned int host_irq, phys_addr_t descriptor, u8 vector)
@@ -325,12 +324,25 @@ int df_host_init(void)
 		return err;
 	err = register_reboot_notifier(&shutdown_notifier);
 	if (err)
-		unregister_pm_notifier(&suspend_notifier);
+		goto out_pm;
+	err = register_module_notifier(&module_notifier);
+	if (err)
+		goto out_reboot;
+	if (!kvm_is_loaded())
+		return 0;
+	pr_err("VMX is held by another hypervisor; unload kvm_intel\n");
+	err = -EBUSY;
+	unregister_module_notifier(&module_notifier);
+out_reboot:
+	unregister_reboot_notifier(&shutdown_notifier);
+out_pm:
+	unregister_pm_notifier(&suspend_notifier);
 	return err;
 }
 
 void df_host_exit(void)
 {
+	unregister_module_notifier(&module_notifier);
 	unregister_reboot_notifier(&shutdown_notifier);
 	unregister_pm_notifier(&suspend_notifier);
 }

@@ -105,7 +105,7 @@ void df_host_machine_check(void);
  *	VMX has to be off when it returns, and stay off
  *
  * Until df_host_vmx_end() the host does not suspend: VMX would be off when it
- * wakes.
+ * wakes; nor is kvm_intel let in.
  *
  * Context: Process context, may sleep.
  * Return: 0, or -EBUSY if another hypervisor has VMX, or the host is about to
@@ -171,7 +171,7 @@ void df_host_bypass_unregister(struct irq_bypass_consumer *consumer);
  * @wake: called on a CPU that POSTED_INTR_WAKEUP_VECTOR comes to; always the same
  *
  * The kernel has one such handler, and kvm_intel takes it without asking. It is
- * ours if KVM is not there, and kvm_intel is not let in until df_host_post_put().
+ * ours if KVM is not there; VMX is on, so that kvm_intel is not let in.
  *
  * Context: Process context, may sleep.
  * Return: 0, or -EBUSY if KVM is there.
@@ -191,7 +191,7 @@ void df_host_post_put(void);
 int df_host_post(unsigned int host_irq, phys_addr_t descriptor, u8 vector);
 int df_host_post_end(unsigned int host_irq);
 
-/** df_host_init() - once, at load. 0 or a negative errno. */
+/** df_host_init() - once, at load. 0, -EBUSY where kvm_intel is loaded, or another errno. */
 int df_host_init(void);
 void df_host_exit(void);
 
