@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/*
- * What 6.12's kernel does and 6.1's does not, or not so.
- */
+/* What 6.12's kernel does or defines and 6.1's does not, or not so. */
 #ifndef DF_HOST_6_1_FUNCTIONS_H
 #define DF_HOST_6_1_FUNCTIONS_H
 
 #include <linux/cleanup.h>
 #include <linux/cpu.h>
 #include <linux/eventfd.h>
+#include <linux/file.h>
+#include <linux/kvm.h>
 #include <linux/kvm_types.h>
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
@@ -15,6 +15,18 @@
 
 DEFINE_FREE(kvfree, void *, if (!IS_ERR_OR_NULL(_T)) kvfree(_T))
 DEFINE_LOCK_GUARD_0(cpus_read_lock, cpus_read_lock(), cpus_read_unlock())
+
+/* The kernel's own has no room for the name. */
+struct kvm_stats_named_desc {
+	__u32 flags;
+	__s16 exponent;
+	__u16 size;
+	__u32 offset;
+	__u32 bucket_size;
+	char name[KVM_STATS_NAME_SIZE];
+};
+
+#define kvm_stats_desc kvm_stats_named_desc
 
 #define take_fd(fd) ({ int taken = (fd); (fd) = -EBADF; taken; })
 
