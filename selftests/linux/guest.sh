@@ -2,20 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # A Linux guest that is typed to, and whose exits are counted. Sourced behind tap.sh; beside it
-# lie: dragonfly, vmlinuz, initrd. What the guest says is in $console.
+# lie: dragonfly, vmlinuz, initrd, chrt. What the guest says is in $console.
 # shellcheck disable=SC2154
 
 export XDG_RUNTIME_DIR="$dir"
 console=$dir/console
 keys=$dir/keys
 : >"$dir/err"
-
-# CPUs that are isolated are not to have the scheduler's own server either.
-leave_alone() {
-	for runtime in /sys/kernel/debug/sched/fair_server/cpu[1-9]*/runtime; do
-		echo 0 >"$runtime"
-	done
-}
 
 eventually() {
 	tries=1500
@@ -30,10 +23,11 @@ says() {
 	grep -aq "$1" "$console"
 }
 
-# start OPTION...: a guest with a shell that is typed to at descriptor 3.
+# start OPTION...: a guest with a shell that is typed to at descriptor 3. Of the host's
+# other tasks, and of the server that the scheduler has for them, none comes before it.
 start() {
 	mkfifo "$keys"
-	./dragonfly run --name a --kernel vmlinuz --initrd initrd --mem 128 "$@" \
+	./chrt -f 1 ./dragonfly run --name a --kernel vmlinuz --initrd initrd --mem 128 "$@" \
 		--append 'console=hvc0 quiet cryptomgr.notests idle=halt guest.run=sh' <"$keys" >>"$console" 2>&1 &
 	vm=$!
 	exec 3>"$keys"

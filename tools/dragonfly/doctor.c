@@ -250,25 +250,6 @@ static void check_isolation(const char *file, const char *parameter)
 		     parameter);
 }
 
-/*
- * From 6.12 on the scheduler has a server on each CPU that interrupts even a task which is
- * alone, each second. What is true of the first isolated CPU is likely to be of all.
- */
-static void check_fair_server(void)
-{
-	char path[80], line[256];
-
-	line_of("/sys/devices/system/cpu/isolated", line, sizeof(line));
-	if (!*line)
-		return;
-	snprintf(path, sizeof(path), "/sys/kernel/debug/sched/fair_server/cpu%lu/runtime",
-		 strtoul(line, NULL, 10));
-	if (atol(line_of(path, line, sizeof(line))))
-		note("isolation",
-		     "the scheduler's fair server interrupts twice a second: echo 0 >%s, and so for each CPU",
-		     path);
-}
-
 /* What writes its deadlines to the CPU itself can leave them to a guest. */
 static void check_timer(void)
 {
@@ -333,7 +314,6 @@ static void check_host(void)
 	check_hugepages("1G", 1048576);
 	check_isolation("isolated", "isolcpus");
 	check_isolation("nohz_full", "nohz_full");
-	check_fair_server();
 	check_timer();
 	check_modules();
 	check_limit("memlock", RLIMIT_MEMLOCK, 512UL << 20, "a guest's memory of 512M");
