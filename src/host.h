@@ -9,11 +9,10 @@
 #include <linux/kvm.h>
 #include <linux/percpu.h>
 #include <linux/types.h>
-#include <linux/version.h>
 #include <asm/cpufeature.h>
 #include <asm/nospec-branch.h>
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+#ifdef DF_HOST_6_1
 #include "host-6.1/functions.h"
 #endif
 

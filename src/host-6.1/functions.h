@@ -16,6 +16,12 @@
 DEFINE_FREE(kvfree, void *, if (!IS_ERR_OR_NULL(_T)) kvfree(_T))
 DEFINE_LOCK_GUARD_0(cpus_read_lock, cpus_read_lock(), cpus_read_unlock())
 
+#ifdef __CHECKER__
+/* sparse does not see what a guard does as it goes out of scope. */
+#define class_rcu_constructor() \
+	({ class_rcu_t held = class_rcu_constructor(); __release(RCU); held; })
+#endif
+
 /* The kernel's own has no room for the name. */
 struct kvm_stats_named_desc {
 	__u32 flags;
@@ -43,25 +49,27 @@ struct follow_pfnmap_args {
 	unsigned long pfn;
 	pgprot_t pgprot;
 	bool writable;
-	pte_t *pte;
-	spinlock_t *lock;
 };
 
 static inline int follow_pfnmap_start(struct follow_pfnmap_args *args)
 {
-	int err = follow_pte(args->vma->vm_mm, args->address, &args->pte, &args->lock);
+	spinlock_t *lock;
+	pte_t *pte;
+	int err = follow_pte(args->vma->vm_mm, args->address, &pte, &lock);
 
 	if (err)
 		return err;
-	args->pfn = pte_pfn(*args->pte);
-	args->pgprot = pte_pgprot(*args->pte);
-	args->writable = pte_write(*args->pte);
+	__acquire(lock);	/* which its declaration does not say */
+	args->pfn = pte_pfn(*pte);
+	args->pgprot = pte_pgprot(*pte);
+	args->writable = pte_write(*pte);
+	pte_unmap_unlock(pte, lock);
 	return 0;
 }
 
+/* What is told by then holds as long as it would if the lock were held until here. */
 static inline void follow_pfnmap_end(struct follow_pfnmap_args *args)
 {
-	pte_unmap_unlock(args->pte, args->lock);
 }
 
 #endif

@@ -3,8 +3,8 @@
  * What 6.12 names in its headers and 6.1 does not, or not so. Every file of the module
  * sees it first (Kbuild).
  */
-#ifndef DF_HOST_6_1_NAMES_H
-#define DF_HOST_6_1_NAMES_H
+#ifndef DF_HOST_6_1
+#define DF_HOST_6_1
 
 #include <linux/kvm.h>
 
