@@ -45,6 +45,7 @@ static int change_slot(struct df_vm *vm, struct df_slot *slot, const struct df_s
 {
 	bool was_logged = slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
 	bool is_logged = new->flags & KVM_MEM_LOG_DIRTY_PAGES;
+	const struct df_slot old = *slot;
 	int err = 0;
 
 	if (new->gfn != slot->gfn || (was_logged && !is_logged))
@@ -55,8 +56,10 @@ static int change_slot(struct df_vm *vm, struct df_slot *slot, const struct df_s
 		df_dirty_stop(vm, slot);
 	else if (!was_logged)
 		err = df_dirty_start(vm, slot);
-	if (err)
-		slot->flags &= ~(u32)KVM_MEM_LOG_DIRTY_PAGES;
+	if (err) {
+		slot->gfn = old.gfn;
+		slot->flags = old.flags;
+	}
 	return err;
 }
 
