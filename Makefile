@@ -104,7 +104,8 @@ $(BUILD)/tool/%.hex: tools/dragonfly/machine/%.asl $(DSDT_HEADERS)
 # kselftest's harness comes with the kernel's sources only.
 KSELFTEST = $(shell $(TESTHOST) source)/tools/testing/selftests
 
-SELFTESTS := $(patsubst selftests/%.c,$(BUILD)/selftests/%,$(wildcard selftests/*.c))
+SELFTESTS := $(patsubst selftests/%.c,$(BUILD)/selftests/%,$(wildcard selftests/*.c)) \
+	$(BUILD)/selftests/fuzzer
 UNIT_TESTS := $(patsubst selftests/unit/%.c,$(BUILD)/unit/%, \
 	$(wildcard selftests/unit/*.c selftests/unit/tool/*.c))
 
@@ -113,6 +114,10 @@ selftests: $(SELFTESTS) $(UNIT_TESTS)	## the tests, in build/selftests/ and buil
 $(BUILD)/selftests/%: selftests/%.c $(wildcard selftests/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(USER_CFLAGS) -isystem $(KSELFTEST) -o $@ $<
+
+$(BUILD)/selftests/fuzzer: $(wildcard selftests/fuzz/*.[ch] selftests/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(USER_CFLAGS) -isystem $(KSELFTEST) -o $@ $(filter selftests/fuzz/%.c,$^) -pthread
 
 # A guest has no libraries. Its initrd with what is built for it: the test host's, and a
 # second archive behind it.
