@@ -2,12 +2,13 @@
 /*
  * supervise - run an emulator with a test host in it, and judge the run
  *
- *   supervise [-t SECONDS] [-l LOG] [-i] CONSOLE -- EMULATOR [ARG]...
+ *   supervise [-t SECONDS] [-l LOG] [-e TEXT] [-i] CONSOLE -- EMULATOR [ARG]...
  *
  * CONSOLE is a FIFO that the emulator writes the host's serial console to.
  * The emulator's standard output carries the agent's frames (frame.h).  The
  * command's output goes to our standard output and error as it comes, the
- * host's kernel log and console go to LOG.  With -i, the word @PTY@ in the
+ * host's kernel log and console go to LOG.  With -e, the host is to say TEXT:
+ * this is no fault then, whatever it looks like, and the run may end with it.  With -i, the word @PTY@ in the
  * emulator's arguments becomes a pseudo-terminal that is joined to ours.
  *
  * Exit status: the command's own if the run was good; 124 if it took longer
@@ -85,6 +86,8 @@ struct line {
 
 static struct {
 	FILE *log;
+	const char *expected; /* what the host has to say; NULL if nothing */
+	bool as_expected; /* it has */
 	bool dying; /* the kernel said that it panicked */
 	bool failed; /* for whatever reason but the command's status */
 	bool ended; /* FRAME_END was seen */
@@ -136,6 +139,10 @@ static void judge_line(struct report *report, const char *text)
 {
 	bool other = report == &console_report ? kernel_report.seen : console_report.seen;
 
+	if (run.expected && strstr(text, run.expected)) {
+		run.as_expected = true;
+		return;
+	}
 	if (!report->left && marks_report(text)) {
 		if (!run.failed && !other)
 			fprintf(stderr, "testhost: the host kernel reported a fault:\n");
@@ -211,28 +218,47 @@ static void take_frame(enum frame_type type, const uint8_t *data, size_t size)
 	}
 }
 
+/*
+ * How much of FRAME_HELLO the last bytes are. A kernel that the host starts (by
+ * kexec) has an agent of its own, which greets in the middle of whatever the
+ * one before was about to say.
+ */
+static size_t greeting(uint8_t byte)
+{
+	static const char hello[] = FRAME_HELLO;
+	static size_t same;
+
+	if (same == sizeof(hello) - 1)
+		same = 0;
+	if (byte == (uint8_t)hello[same])
+		same++;
+	else
+		same = byte == (uint8_t)hello[0];
+	return same;
+}
+
 /* Takes the channel's bytes as they come; frames may be cut anywhere. */
 static void channel_bytes(const uint8_t *data, size_t size)
 {
-	static const char hello[] = FRAME_HELLO;
 	static uint8_t frame[3 + FRAME_MAX];
-	static size_t have, greeted;
+	static bool greeted;
+	static size_t have;
 
 	for (size_t i = 0; i < size; i++) {
-		size_t want;
+		size_t hello = greeting(data[i]), want;
 
-		if (greeted < sizeof(hello) - 1) {
-			if (data[i] == (uint8_t)hello[greeted])
-				greeted++;
-			else
-				greeted = data[i] == (uint8_t)hello[0];
+		if (hello == sizeof(FRAME_HELLO) - 1) {
+			greeted = true;
+			have = 0;
 			continue;
 		}
+		if (!greeted)
+			continue;
 		frame[have++] = data[i];
 		if (have < 3)
 			continue;
 		want = 3 + frame[1] + 256 * frame[2];
-		if (want > sizeof(frame)) {
+		if (want > sizeof(frame) && (!hello || have == sizeof(frame))) {
 			take_frame(FRAME_FAILURE, (const uint8_t *)"broken frame", 12);
 			run.ended = true;
 			return;
@@ -418,12 +444,18 @@ static int watch(int channel, int console, int pty, int signals, long timeout_s)
 		}
 		if (fds[LINGER].revents)
 			break;
+		if (emulator_gone && run.as_expected && !run.failed)
+			return 0;
 		if (emulator_gone && !run.ended) {
 			fprintf(stderr, "testhost: the emulator ended before the run did\n");
 			break;
 		}
 	}
 	drain(console, console_take);
+	if (run.expected && !run.as_expected) {
+		fprintf(stderr, "testhost: the host did not say '%s'\n", run.expected);
+		return STATUS_FAILED;
+	}
 	if (!run.ended || run.failed || run.status < 0)
 		return STATUS_FAILED;
 	return run.status;
@@ -432,7 +464,7 @@ static int watch(int channel, int console, int pty, int signals, long timeout_s)
 static int usage(void)
 {
 	fprintf(stderr,
-		"usage: supervise [-t SECONDS] [-l LOG] [-i] CONSOLE -- EMULATOR [ARG]...\n");
+		"usage: supervise [-t SECONDS] [-l LOG] [-e TEXT] [-i] CONSOLE -- EMULATOR [ARG]...\n");
 	return STATUS_USAGE;
 }
 
@@ -445,13 +477,16 @@ int main(int argc, char **argv)
 	sigset_t set;
 	pid_t emulator;
 
-	while ((opt = getopt(argc, argv, "+t:l:i")) != -1) {
+	while ((opt = getopt(argc, argv, "+t:l:e:i")) != -1) {
 		switch (opt) {
 		case 't':
 			timeout_s = atol(optarg);
 			break;
 		case 'l':
 			log = optarg;
+			break;
+		case 'e':
+			run.expected = optarg;
 			break;
 		case 'i':
 			interactive = true;

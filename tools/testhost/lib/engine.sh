@@ -52,7 +52,7 @@ parse_run() {
 		esac
 		case $1 in
 		--engine | --kernel | --cpu-model | --cpus | --mem | --with | --module-arg | --kmod | --add | \
-			--append | --timeout | --log)
+			--append | --expect | --timeout | --log)
 			if [ $# -lt 2 ] || [ "$2" = -- ]; then
 				bad_usage "$1 needs a value"
 			fi
@@ -70,6 +70,7 @@ parse_run() {
 		--kmod) kmods+=("$2") ;;
 		--add) added+=("$2") ;;
 		--append) append+=" $2" ;;
+		--expect) expect=$2 ;;
 		--timeout) timeout=$2 ;;
 		--log) log=$2 ;;
 		esac
@@ -164,7 +165,7 @@ default_log() {
 }
 
 cmd_run() {
-	local mode=$1 engine=auto kernel_name=6.12 cpu_model='' cpus=1 mem=2048 with=none timeout=600 log=''
+	local mode=$1 engine=auto kernel_name=6.12 cpu_model='' cpus=1 mem=2048 with=none timeout=600 log='' expect=''
 	local module_args=() kmods=() added=() command=() append='' bios=$BOCHS_BIOS
 	local bochs tools kernel release dir emulator status=0 flags
 
@@ -184,6 +185,7 @@ cmd_run() {
 	mkfifo "$dir/console"
 	[ -n "$log" ] || default_log
 	flags=(-t "$((10#$timeout))" -l "$log")
+	[ -z "$expect" ] || flags+=(-e "$expect")
 	[ "$mode" = run ] || flags+=(-i)
 	unlock_cache
 	attended "$tools/supervise" "${flags[@]}" "$dir/console" -- "${emulator[@]}" || status=$?

@@ -182,6 +182,14 @@ cmd_kdir() {
 	readlink -f "$kernel/kdir"
 }
 
+cmd_image() {
+	local kernel tools name=${1:-6.12}
+
+	check_kernel "$name"
+	part_kernel "$name"
+	echo "$kernel/vmlinux.flat"
+}
+
 cmd_source() {
 	local source
 
