@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 
 #include "kselftest_harness.h"
+#include "busy.h"
 #include "module.h"
 
 #define CPU1_ONLINE "/sys/devices/system/cpu/cpu1/online"
@@ -74,6 +75,26 @@ TEST(whoever_comes_second_has_no_vms)
 	close(vm);
 	EXPECT_EQ(0, module_unload());
 	ASSERT_EQ(0, kvm_load());
+}
+
+/* While it uses it, KVM is not let in; its kernel would say that KVM is broken if it were. */
+TEST(kvm_does_not_load_under_a_running_vm)
+{
+	struct busy vms[2];
+
+	ASSERT_EQ(0, kvm_unload());
+	ASSERT_EQ(0, module_load());
+	for (int i = 0; i < 2; i++)
+		ASSERT_EQ(0, busy_start(&vms[i], i ? apic_idle : apic_busy, false));
+	for (int i = 0; i < 3; i++) {
+		EXPECT_EQ(-EBUSY, kvm_load());
+		for (int n = 0; n < 2; n++)
+			EXPECT_TRUE(busy_goes_on(&vms[n], 5));
+	}
+	for (int i = 0; i < 2; i++)
+		EXPECT_EQ(0, busy_stop(&vms[i]));
+	EXPECT_EQ(0, module_unload());
+	EXPECT_EQ(0, kvm_load());
 }
 
 #define MAX_CPUID 256

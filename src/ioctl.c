@@ -27,3 +27,16 @@ int df_ioctl(const struct df_ioctl *table, size_t n, struct df_vm *vm, struct df
 			return run(&table[i], vm, vcpu, (void __user *)arg);
 	return -ENOTTY;
 }
+
+void *df_memdup_user(const void __user *user, size_t n, size_t size)
+{
+	void *copy = kmalloc_array(n, size, GFP_KERNEL_ACCOUNT);
+
+	if (!copy)
+		return ERR_PTR(-ENOMEM);
+	if (copy_from_user(copy, user, n * size)) {
+		kfree(copy);
+		return ERR_PTR(-EFAULT);
+	}
+	return copy;
+}

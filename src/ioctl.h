@@ -33,4 +33,12 @@ struct df_ioctl {
 int df_ioctl(const struct df_ioctl *table, size_t n, struct df_vm *vm, struct df_vcpu *vcpu,
 	     unsigned int cmd, unsigned long arg);
 
+/**
+ * df_memdup_user() - a copy of a user's array that stays, charged to its cgroup
+ *
+ * Context: Process context, may sleep.
+ * Return: the copy, for kfree(), or an ERR_PTR of -ENOMEM or -EFAULT.
+ */
+void *df_memdup_user(const void __user *user, size_t n, size_t size);
+
 #endif

@@ -3,8 +3,6 @@
  * Virtual CPUs: their life, and the ioctls of their file that are no register
  * state.
  */
-#include <linux/vmalloc.h>
-
 #include "df.h"
 
 atomic_t df_vcpus = ATOMIC_INIT(0);
@@ -12,7 +10,7 @@ atomic_t df_vcpus = ATOMIC_INIT(0);
 void df_vcpu_free(struct df_vcpu *vcpu)
 {
 	df_arch_vcpu_destroy(vcpu);
-	vfree(vcpu->run);
+	free_pages_exact(vcpu->run, DF_RUN_SIZE);
 	kfree(vcpu);
 	atomic_dec(&df_vcpus);
 }
@@ -87,9 +85,12 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	struct df_vcpu *vcpu = file->private_data;
+	const struct df_vcpu *vcpu = file->private_data;
+	struct page *pages[DF_RUN_SIZE / PAGE_SIZE];
 
-	return remap_vmalloc_range(vma, vcpu->run, vma->vm_pgoff);
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
+		pages[i] = virt_to_page((void *)vcpu->run + i * PAGE_SIZE);
+	return vm_map_pages(vma, pages, ARRAY_SIZE(pages));
 }
 
 static int vcpu_release(struct inode *inode, struct file *file)
@@ -119,9 +120,10 @@ static struct df_vcpu *vcpu_alloc(struct df_vm *vm, u32 id)
 	vcpu->vm = vm;
 	vcpu->id = id;
 	mutex_init(&vcpu->lock);
-	vcpu->run = vmalloc_user(DF_RUN_SIZE);
+	vcpu->run = alloc_pages_exact(DF_RUN_SIZE, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!vcpu->run || df_arch_vcpu_init(vcpu)) {
-		vfree(vcpu->run);
+		if (vcpu->run)
+			free_pages_exact(vcpu->run, DF_RUN_SIZE);
 		kfree(vcpu);
 		return NULL;
 	}

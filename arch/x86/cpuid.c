@@ -299,7 +299,7 @@ int cpuid_set(struct df_vcpu *vcpu, struct kvm_cpuid2 __user *user)
 	if (head.nent > MAX_ENTRIES)
 		return -E2BIG;
 	if (head.nent) {
-		entries = memdup_array_user(user->entries, head.nent, sizeof(*entries));
+		entries = df_memdup_user(user->entries, head.nent, sizeof(*entries));
 		if (IS_ERR(entries))
 			return PTR_ERR(entries);
 		sort_entries(entries, head.nent);

@@ -53,7 +53,7 @@ static int copy_range(struct kvm_msr_filter_range *range, const struct kvm_msr_f
 	if (!user->flags || user->flags & ~KVM_MSR_FILTER_RANGE_VALID_MASK ||
 	    size > KVM_MSR_FILTER_MAX_BITMAP_SIZE)
 		return -EINVAL;
-	bitmap = memdup_user((void __user *)user->bitmap, size);
+	bitmap = df_memdup_user((void __user *)user->bitmap, 1, size);
 	if (IS_ERR(bitmap))
 		return PTR_ERR(bitmap);
 	*range = *user;

@@ -20,7 +20,7 @@ static inline unsigned long copy_to_user(void *to, const void *from, size_t n)
 	return 0;
 }
 
-static inline void *memdup_array_user(const void *from, size_t n, size_t size)
+static inline void *df_memdup_user(const void *from, size_t n, size_t size)
 {
 	void *copy = calloc(n, size);
 
