@@ -85,7 +85,7 @@ TEST(kvm_does_not_load_under_a_running_vm)
 	ASSERT_EQ(0, kvm_unload());
 	ASSERT_EQ(0, module_load());
 	for (int i = 0; i < 2; i++)
-		ASSERT_EQ(0, busy_start(&vms[i], i ? apic_idle : apic_busy, false));
+		ASSERT_EQ(0, busy_start(&vms[i], i ? apic_idle : apic_busy));
 	for (int i = 0; i < 3; i++) {
 		EXPECT_EQ(-EBUSY, kvm_load());
 		for (int n = 0; n < 2; n++)

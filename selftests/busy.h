@@ -7,16 +7,18 @@
 #define SELFTESTS_BUSY_H
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include "apic.h"
 
 #define BUSY_VECTOR 0xec
+#ifndef BUSY_PERIOD
 #define BUSY_PERIOD 5000000 /* ns */
+#endif
 
 struct busy {
 	struct guest g;
 	pthread_t thread;
-	pid_t tid;
 	int result; /* how apic_resume() ended */
 	bool over;
 };
@@ -25,7 +27,8 @@ static inline void *busy_thread(void *data)
 {
 	struct busy *b = data;
 
-	__atomic_store_n(&b->tid, gettid(), 5);
+	/* Whoever started it may be in a hurry. */
+	setpriority(PRIO_PROCESS, 0, 0);
 	do
 		b->result = apic_resume(&b->g);
 	while (b->result == -EINTR);
@@ -33,18 +36,46 @@ static inline void *busy_thread(void *data)
 	return NULL;
 }
 
-/* Runs apic_busy or apic_idle from now on; a dedicated vCPU in the caller's CPU. */
-static inline int busy_start(struct busy *b, const uint8_t *label, bool dedicated)
+/* Runs apic_busy or apic_idle from now on. */
+static inline int busy_run(struct busy *b, unsigned int cpu, const uint8_t *label)
+{
+	static const struct {
+		uint32_t reg, value;
+	} timer[] = {
+		{ APIC_TDCR, 0xb },
+		{ APIC_LVTT, APIC_LVT_TIMER_PERIODIC | BUSY_VECTOR },
+		{ APIC_TMICT, BUSY_PERIOD },
+	};
+
+	for (unsigned int i = 0; i < 3; i++) {
+		apic_enter(&b->g, cpu, APIC_AT(apic_wrmsr), X2APIC_MSR(timer[i].reg),
+			   timer[i].value);
+		if (apic_resume(&b->g))
+			return -1;
+	}
+	apic_enter(&b->g, cpu, APIC_AT(label), 0, 0);
+	return pthread_create(&b->thread, NULL, busy_thread, b) ? -1 : 0;
+}
+
+/* A VM with one vCPU that goes on until busy_stop(). */
+static inline int busy_start(struct busy *b, const uint8_t *label)
 {
 	*b = (struct busy){};
-	if (dedicated ? apic_create_dedicated(&b->g) : apic_create(&b->g, 1, true))
+	return apic_create(&b->g, 1, true) ?: busy_run(b, 0, label);
+}
+
+/* A VM with one that spins and one that halts. */
+static inline int busy_start_two(struct busy *b)
+{
+	struct guest g[2];
+
+	b[0] = (struct busy){};
+	b[1] = b[0];
+	if (apic_create(g, 2, true) || apic_set_mp_state(&g[1], KVM_MP_STATE_RUNNABLE))
 		return -1;
-	if (x2apic_set(&b->g, APIC_TDCR, 0xb) ||
-	    x2apic_set(&b->g, APIC_LVTT, APIC_LVT_TIMER_PERIODIC | BUSY_VECTOR) ||
-	    x2apic_set(&b->g, APIC_TMICT, BUSY_PERIOD))
-		return -1;
-	apic_enter(&b->g, 0, APIC_AT(label), 0, 0);
-	return pthread_create(&b->thread, NULL, busy_thread, b) ? -1 : 0;
+	b[0].g = g[0];
+	b[1].g = g[1];
+	return busy_run(&b[0], 0, apic_busy) ?: busy_run(&b[1], 1, apic_idle);
 }
 
 static inline uint64_t busy_ticks(const struct busy *b)
@@ -63,6 +94,17 @@ static inline bool busy_goes_on(const struct busy *b, uint64_t ticks)
 		usleep(1000);
 	}
 	return true;
+}
+
+/* Both shall stop already. */
+static inline int busy_stop_two(struct busy *b)
+{
+	struct guest g[2] = { b[0].g, b[1].g };
+
+	for (int i = 0; i < 2; i++)
+		pthread_join(b[i].thread, NULL);
+	apic_destroy(g, 2);
+	return b[0].result ?: b[1].result;
 }
 
 /* Its last interrupt comes, and it ends: 0 if as it should. */

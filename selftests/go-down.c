@@ -186,7 +186,7 @@ static void start_vms(void)
 	static struct busy vms[VMS];
 
 	for (int i = 0; i < VMS; i++)
-		if (busy_start(&vms[i], i % 2 ? apic_idle : apic_busy, false))
+		if (busy_start(&vms[i], i % 2 ? apic_idle : apic_busy))
 			err(1, "cannot run VM %d", i);
 	for (int i = 0; i < VMS; i++)
 		if (!busy_goes_on(&vms[i], 10))

@@ -45,7 +45,7 @@ FIXTURE_TEARDOWN(host)
 static int start_all(struct busy *vms)
 {
 	for (int i = 0; i < VMS; i++)
-		if (busy_start(&vms[i], i % 2 ? apic_idle : apic_busy, false))
+		if (busy_start(&vms[i], i % 2 ? apic_idle : apic_busy))
 			return -1;
 	return 0;
 }
