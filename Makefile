@@ -18,7 +18,7 @@ USER_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Iinclude/uapi $(C
 VERSION := $(shell sed -n 's/^MODULE_VERSION("\(.*\)");/\1/p' src/main.c)
 
 .DEFAULT_GOAL := all
-.PHONY: all module guest-module guest-initrd faults models tool selftests unit demo shell check check-long lint lint-selftest bench install clean help
+.PHONY: all module guest-module guest-initrd faults models livepatch tool selftests unit demo shell check check-long lint lint-selftest bench install clean help
 
 help:	## list the targets
 	@echo "Targets (KDIR=... chooses the kernel, default: the test host's 6.12):"
@@ -56,10 +56,10 @@ guest-module:	## dragonfly_guest.ko, for a guest, in build/guest/RELEASE/
 	@cp -rsf $(CURDIR)/arch/x86/guest/* $(CURDIR)/include $(out)/
 	$(MAKE) -C $(GUEST_KDIR) M=$(abspath $(out)) $(KBUILD_FLAGS) modules
 
-# Faults on purpose, to try the test host with; models of devices that it has not.
-faults models: release = $(call release_of,$(KDIR))
-faults models: out = $(BUILD)/$@/$(release)
-faults models:
+# Faults on purpose, to try the test host with; models of devices that it has not; a hot fix.
+faults models livepatch: release = $(call release_of,$(KDIR))
+faults models livepatch: out = $(BUILD)/$@/$(release)
+faults models livepatch:
 	@mkdir -p $(out)
 	@cp -rsf $(CURDIR)/selftests/$@/* $(out)/
 	$(MAKE) -C $(KDIR) M=$(abspath $(out)) $(KBUILD_FLAGS) modules
@@ -174,7 +174,7 @@ shell:	## the same, with a shell in the guest
 check:	## build, lint, unit tests, and every selftest in test hosts
 	@selftests/check
 
-check-long:	## what takes long: a million interrupts, 64 MiB through queues, 16 guests
+check-long:	## what takes long: a million interrupts, 64 MiB through queues, 16 guests, 100 VMs for ten minutes
 	@selftests/check long
 
 lint:	## every static checker; no warning is too small

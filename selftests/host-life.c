@@ -35,9 +35,9 @@ FIXTURE_TEARDOWN(host)
 	write_file(CPU1_ONLINE, "1");
 }
 
-#define NEEDS_TWO_CPUS()                      \
-	do {                                  \
-		if (!exists(CPU1_ONLINE))     \
+#define NEEDS_TWO_CPUS()                                       \
+	do {                                                   \
+		if (!exists(CPU1_ONLINE))                      \
 			SKIP(return, "this host has one CPU"); \
 	} while (0)
 
@@ -257,12 +257,12 @@ static int cgroup_create(void)
 	return mkdir(CGROUP, 0755) ? -errno : 0;
 }
 
-#define NEEDS_CGROUPS(what)                                                       \
-	do {                                                                      \
-		if (cgroup_create() || !exists(CGROUP "/" what)) {                \
-			rmdir(CGROUP);                                            \
-			SKIP(return, "this kernel has no cgroups with " what);    \
-		}                                                                 \
+#define NEEDS_CGROUPS(what)                                                    \
+	do {                                                                   \
+		if (cgroup_create() || !exists(CGROUP "/" what)) {             \
+			rmdir(CGROUP);                                         \
+			SKIP(return, "this kernel has no cgroups with " what); \
+		}                                                              \
 	} while (0)
 
 static int cgroup_set(const char *file, unsigned long value)

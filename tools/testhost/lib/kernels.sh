@@ -11,9 +11,12 @@
 #   kdir	what to build modules against
 
 KERNELS=(6.12 6.1 debug)
+MORE_KERNELS=(6.12-rt)	# fetched when a run asks for them
 
 check_kernel() {
-	[[ " ${KERNELS[*]} " == *" $1 "* ]] || bad_usage "there is no kernel '$1' (${KERNELS[*]})"
+	local known="${KERNELS[*]} ${MORE_KERNELS[*]}"
+
+	[[ " $known " == *" $1 "* ]] || bad_usage "there is no kernel '$1' ($known)"
 }
 
 kernel_dir() {
@@ -87,14 +90,15 @@ kernel_state() {
 }
 
 fetch_debian_kernel() {
-	local work=$CACHE/work/kernel-$1 version=${1//./\\.} state release headers
+	local work=$CACHE/work/kernel-$1 version=${1%-rt} flavour='' state release headers
 
 	ensure_packages "${PACKAGES_BASE[@]}"
 	lock_cache
 	[ ! -d "$kernel" ] || return 0
 	need_space 1200
-	kernel_state "$1"
-	headers=$(newest_package "$state" "linux-headers-$version\\.[0-9]+.*[0-9]-amd64")
+	kernel_state "$version"
+	[ "$version" = "$1" ] || flavour=rt-
+	headers=$(newest_package "$state" "linux-headers-${version//./\\.}\\.[0-9]+.*[0-9]-${flavour}amd64")
 	[ -n "$headers" ] || die "the mirror has no kernel $1 for Debian 12"
 	release=${headers#linux-headers-}
 	rm -rf "$work"
