@@ -162,7 +162,7 @@ static void load_next_kernel(char *const *argv, bool crashes)
 	};
 
 	write_code(&boot, kernel + kernel_symbol("startup_64") - kernel_symbol("_text"));
-	strncpy(boot.cmdline, argv[2], sizeof(boot.cmdline) - 1);
+	snprintf(boot.cmdline, sizeof(boot.cmdline), "%s", argv[2]);
 	boot.params.hdr = (struct setup_header){
 		.boot_flag = 0xaa55,
 		.header = 0x53726448,

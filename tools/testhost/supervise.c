@@ -8,8 +8,9 @@
  * The emulator's standard output carries the agent's frames (frame.h).  The
  * command's output goes to our standard output and error as it comes, the
  * host's kernel log and console go to LOG.  With -e, the host is to say TEXT:
- * this is no fault then, whatever it looks like, and the run may end with it.  With -i, the word @PTY@ in the
- * emulator's arguments becomes a pseudo-terminal that is joined to ours.
+ * this is no fault then, whatever it looks like, and the run may end with it.
+ * With -i, the word @PTY@ in the emulator's arguments becomes a pseudo-terminal
+ * that is joined to ours.
  *
  * Exit status: the command's own if the run was good; 124 if it took longer
  * than SECONDS; 125 if the host failed (panic, oops, a report of lockdep or
