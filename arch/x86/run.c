@@ -80,10 +80,8 @@ static __always_inline void write_skipped(struct df_vcpu *vcpu)
 
 static void write_apic(struct df_vcpu *vcpu, u32 dirty)
 {
-	if (dirty & DF_DIRTY_APIC_MODE) {
+	if (dirty & DF_DIRTY_APIC_MODE)
 		apic_mode_write(vcpu);
-		ipi_publish(vcpu);
-	}
 	if (dirty & DF_DIRTY_EOI && lapic_is_here(vcpu))
 		apic_mode_write_eoi(vcpu);
 }

@@ -44,8 +44,11 @@ void ipi_vmcs(const struct df_vcpu *vcpu)
 void ipi_publish(const struct df_vcpu *vcpu)
 {
 	u64 *table = vcpu->vm->arch.ipi_table;
+	u64 entry = 0;
 
-	if (table && vcpu->id <= LAST_ID)
-		WRITE_ONCE(table[vcpu->id], lapic_is_enabled(vcpu) ?
-			   virt_to_phys(vcpu->lapic.pi) | IS_VALID : 0);
+	if (!table || vcpu->id > LAST_ID)
+		return;
+	if (lapic_is_enabled(vcpu) && lapic_get(vcpu, APIC_SPIV) & APIC_SPIV_APIC_ENABLED)
+		entry = virt_to_phys(vcpu->lapic.pi) | IS_VALID;
+	WRITE_ONCE(table[vcpu->id], entry);
 }

@@ -31,10 +31,12 @@ void ipi_destroy(struct df_vm *vm);
 void ipi_vmcs(const struct df_vcpu *vcpu);
 
 /**
- * ipi_publish() - from now on the vCPU can be sent IPIs, while its APIC is enabled
+ * ipi_publish() - whether the vCPU's APIC is on has changed: IPIs to it are posted, or exit
  *
- * Context: Of KVM_RUN: the vCPU, and with it the descriptor, is there for as long as
- * any of the VM's.
+ * It is off until the vCPU is there, which then stays, and with it the descriptor, for as
+ * long as any of the VM's.
+ *
+ * Context: The vCPU's thread.
  */
 void ipi_publish(const struct df_vcpu *vcpu);
 

@@ -59,6 +59,7 @@ static void set_id(struct df_vcpu *vcpu)
 static void changed(struct df_vcpu *vcpu)
 {
 	set_bit(DF_REQ_EOI, &vcpu->requests);
+	ipi_publish(vcpu);
 }
 
 int lapic_set_base(struct df_vcpu *vcpu, u64 value, bool host)
@@ -90,7 +91,6 @@ int lapic_set_base(struct df_vcpu *vcpu, u64 value, bool host)
 
 void lapic_reset(struct df_vcpu *vcpu)
 {
-	posted_clear(vcpu);
 	memset(vcpu->lapic.page->regs, 0, sizeof(vcpu->lapic.page->regs));
 	set_id(vcpu);
 	lapic_put(vcpu, APIC_LVR, VERSION);
@@ -106,6 +106,8 @@ void lapic_reset(struct df_vcpu *vcpu)
 	timer_reset(vcpu);
 	vcpu->dirty |= DF_DIRTY_APIC | DF_DIRTY_APIC_MODE;
 	changed(vcpu);
+	/* Now that nobody posts any more. */
+	posted_clear(vcpu);
 }
 
 int lapic_create(struct df_vcpu *vcpu)
@@ -193,6 +195,7 @@ static void write_spiv(struct df_vcpu *vcpu, u32 value)
 {
 	lapic_put(vcpu, APIC_SPIV, value & (APIC_VECTOR_MASK | APIC_SPIV_APIC_ENABLED |
 					    APIC_SPIV_FOCUS_DISABLED));
+	ipi_publish(vcpu);
 	if (value & APIC_SPIV_APIC_ENABLED)
 		return;
 	for (unsigned int reg = APIC_LVTT; reg <= APIC_LVTERR; reg += 0x10)
