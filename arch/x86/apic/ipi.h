@@ -6,7 +6,7 @@
  * The CPU is then one more sender as bypass.h has them, so that a vCPU that waits is
  * woken in the same way. All else that an ICR can say exits, as a write that is done.
  *
- * No CPU that this has run on has it: see Documentation/exitless.rst.
+ * No hardware has run it: see Documentation/exitless.rst.
  */
 #ifndef DF_IPI_H
 #define DF_IPI_H
