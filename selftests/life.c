@@ -16,6 +16,7 @@
 
 #include "kselftest_harness.h"
 #include "guest.h"
+#include "slabs.h"
 
 #define MAX_VCPUS 64
 #define RESOURCES "/sys/kernel/debug/dragonfly/resources"
@@ -233,19 +234,32 @@ TEST_F(life, a_vm_has_up_to_64_vcpus)
 TEST_F_TIMEOUT(life, rounds_leave_nothing_behind, 3600)
 {
 	long rounds = from_environment("ROUNDS", 1000);
+	static struct slab slabs[MAX_SLABS];
 	struct figures before = {};
-	int log = watch_log();
+	const char *leak = NULL;
+	int log = watch_log(), n = 0;
 
 	for (long i = -20; i < rounds; i++) {
 		struct guest g;
 
-		if (!i)
+		if (!i) {
 			before = take_figures();
+			n = take_slabs(slabs);
+		}
 		ASSERT_EQ(0, guest_create(&g, code_halt, GUEST_SIZE(code_halt)));
 		ASSERT_EQ(KVM_EXIT_HLT, guest_run(&g));
 		guest_destroy(&g);
 	}
 	expect_back(_metadata, &before, rounds);
+	/* KASAN keeps what was freed. */
+	for (int i = 0; i < 100 && before.slab >= 0; i++) {
+		leak = leaking_slab(slabs, n, rounds);
+		if (!leak)
+			break;
+		usleep(100000);
+	}
+	EXPECT_EQ(NULL, leak) TH_LOG("%s grows", leak);
+	EXPECT_TRUE(n > 50 || before.slab < 0) TH_LOG("no /proc/slabinfo");
 	expect_quiet_log(_metadata, log);
 }
 
