@@ -306,7 +306,7 @@ TEST_F(events, impossible_events_are_einval)
 	BAD(bad.flags |= KVM_VCPUEVENT_VALID_PAYLOAD);
 	BAD(bad.flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
 	/* Only KVM has System Management Mode. */
-	if (!getenv("KVM_DEVICE")) {
+	if (!guest_on_kvm()) {
 		BAD((bad.flags |= KVM_VCPUEVENT_VALID_SMM, bad.smi.smm = 1));
 		BAD((bad.flags |= KVM_VCPUEVENT_VALID_SMM, bad.smi.pending = 1));
 		BAD((bad.flags |= KVM_VCPUEVENT_VALID_SMM, bad.smi.smm_inside_nmi = 1));
@@ -491,7 +491,7 @@ TEST_F(events, unknown_ways_to_debug_are_refused)
 	EXPECT_EQ(STEP, known & STEP);
 	EXPECT_EQ(KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_USE_SW_BP,
 		  known & (KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_USE_SW_BP));
-	if (getenv("KVM_DEVICE"))
+	if (guest_on_kvm())
 		SKIP(return, "KVM does not look at unknown bits");
 	for (unsigned int bit = 0; bit < 32; bit++) {
 		if (known & 1U << bit)
@@ -657,7 +657,7 @@ TEST_F(events, statistics_count_exits)
 	EXPECT_LE(before + 12, stats_value(&vcpu, "exits"));
 	EXPECT_GT(before + 1000, stats_value(&vcpu, "exits"));
 	/* Only Dragonfly counts by reason, for VMs too. */
-	if (!getenv("KVM_DEVICE")) {
+	if (!guest_on_kvm()) {
 		ASSERT_EQ(0, stats_open(&vm, self->g.vm));
 		EXPECT_EQ(10, stats_value(&vcpu, "exit_cpuid"));
 		EXPECT_EQ(1, stats_value(&vcpu, "exit_io_instruction"));

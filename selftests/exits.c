@@ -464,10 +464,13 @@ TEST_F(exits, a_guest_enters_pae_and_bad_pdptes_fault)
 	EXPECT_EQ(0x14000, s.cr3);
 }
 
+/* Exit qualification: what caused it, with the selector of the new task. */
+#define TASK_SWITCH_JMP (2U << 30)
+
 TEST_F(exits, a_task_switch_is_done_or_reported)
 {
 	struct kvm_sregs s;
-	struct kvm_regs regs;
+	struct kvm_regs regs, before;
 	uint32_t *tss;
 
 	START(code_task_switch);
@@ -480,11 +483,25 @@ TEST_F(exits, a_task_switch_is_done_or_reported)
 	for (unsigned int i = 18; i < 24; i++)
 		tss[i] = i == 19 ? 8 : 16;
 	self->g.memory[0x2100] = 0xf4;
+	OK(KVM_GET_REGS, &before);
+	for (unsigned int i = 0; i < 16; i++)
+		((uint64_t *)&before)[i] += 0x11223300;
+	OK(KVM_SET_REGS, &before);
 	/* Dragonfly refuses hardware tasks, and says so. */
-	if (!getenv("KVM_DEVICE")) {
+	if (!guest_on_kvm()) {
+		const struct kvm_run *run = self->g.run;
+
 		ASSERT_EQ(KVM_EXIT_INTERNAL_ERROR, guest_run(&self->g));
+		EXPECT_EQ(KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON, run->internal.suberror);
+		ASSERT_EQ(6, run->internal.ndata);
+		EXPECT_EQ(9, run->internal.data[0]) TH_LOG("TASK_SWITCH");
+		EXPECT_EQ(TASK_SWITCH_JMP | 32, run->internal.data[1]);
+		EXPECT_EQ(GUEST_CODE, run->internal.data[3]);
+		EXPECT_EQ(0, run->internal.data[5]) TH_LOG("no event was on its way");
 		OK(KVM_GET_REGS, &regs);
-		EXPECT_EQ(GUEST_CODE, regs.rip);
+		EXPECT_EQ(0, memcmp(&before, &regs, sizeof(regs)));
+		OK(KVM_GET_SREGS, &s);
+		EXPECT_EQ(24, s.tr.selector) TH_LOG("the old task");
 		return;
 	}
 	ASSERT_EQ(KVM_EXIT_HLT, guest_run(&self->g));
@@ -494,6 +511,9 @@ TEST_F(exits, a_task_switch_is_done_or_reported)
 	OK(KVM_GET_SREGS, &s);
 	EXPECT_EQ(32, s.tr.selector);
 }
+
+/* SDM, "VM-Instruction Error Numbers": VM entry with invalid control fields. */
+#define INVALID_CONTROLS 7
 
 static void bad_tr_type(struct kvm_sregs *s)
 {
@@ -541,6 +561,7 @@ TEST_F(exits, a_state_that_no_cpu_enters_ends_that_vm_only)
 	};
 	struct kvm_sregs good, bad;
 	struct guest other = {};
+	int64_t failed;
 
 	LONG(code_hlt64);
 	ASSERT_EQ(0, guest_create(&other, code_hlt, GUEST_SIZE(code_hlt)));
@@ -556,6 +577,7 @@ TEST_F(exits, a_state_that_no_cpu_enters_ends_that_vm_only)
 			EXPECT_EQ(EINVAL, errno);
 			continue;
 		}
+		failed = guest_stat(self->g.vcpu, "exit_invalid_state");
 		for (unsigned int again = 0; again < 2; again++) {
 			EXPECT_EQ(KVM_EXIT_FAIL_ENTRY, guest_run(&self->g))
 			{
@@ -564,6 +586,8 @@ TEST_F(exits, a_state_that_no_cpu_enters_ends_that_vm_only)
 			EXPECT_EQ(0x80000021,
 				  self->g.run->fail_entry.hardware_entry_failure_reason);
 		}
+		if (!guest_on_kvm())
+			EXPECT_EQ(failed + 2, guest_stat(self->g.vcpu, "exit_invalid_state"));
 		/* Mended, it runs. */
 		OK(KVM_SET_SREGS, &good);
 		OK(KVM_SET_REGS, &regs);
@@ -577,6 +601,38 @@ TEST_F(exits, a_state_that_no_cpu_enters_ends_that_vm_only)
 	self->g = (struct guest){ .device = -1, .vm = -1, .vcpu = -1 };
 	EXPECT_EQ(KVM_EXIT_HLT, guest_run(&other));
 	guest_destroy(&other);
+}
+
+/* Error codes have 16 bits: the CPU does not even begin with such an entry. */
+TEST_F(exits, an_entry_that_the_cpu_refuses_has_its_error_number)
+{
+	struct kvm_vcpu_events bad, good;
+	const struct kvm_run *run;
+	struct guest_trap trap;
+
+	LONG(code_hlt64);
+	run = self->g.run;
+	OK(KVM_GET_VCPU_EVENTS, &good);
+	bad = good;
+	bad.exception.injected = 1;
+	bad.exception.nr = 13;
+	bad.exception.has_error_code = 1;
+	bad.exception.error_code = 0x10028;
+	OK(KVM_SET_VCPU_EVENTS, &bad);
+	/* KVM cuts it off. */
+	if (guest_on_kvm()) {
+		EXPECT_EQ(13, guest_trap(&self->g, &trap));
+		EXPECT_EQ(0x28, trap.error);
+		return;
+	}
+	for (unsigned int again = 0; again < 2; again++) {
+		ASSERT_EQ(KVM_EXIT_FAIL_ENTRY, guest_run(&self->g));
+		EXPECT_EQ(INVALID_CONTROLS, run->fail_entry.hardware_entry_failure_reason);
+	}
+	OK(KVM_GET_VCPU_EVENTS, &bad);
+	EXPECT_EQ(0x10028, bad.exception.error_code);
+	OK(KVM_SET_VCPU_EVENTS, &good);
+	EXPECT_EQ(GUEST_HALTED, guest_trap(&self->g, NULL));
 }
 
 TEST_HARNESS_MAIN

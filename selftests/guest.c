@@ -203,7 +203,7 @@ TEST_F(guest, impossible_control_registers_are_einval)
 	REFUSED(bad.cr0 = 1UL << 63);
 	REFUSED(bad.cr4 = 1UL << 63);
 	/* KVM takes any EFER here, and has nested VMX. */
-	if (!getenv("KVM_DEVICE")) {
+	if (!guest_on_kvm()) {
 		REFUSED(bad.efer = 1UL << 63);
 		REFUSED(bad.cr4 = 1UL << 13);
 	}
@@ -288,7 +288,7 @@ TEST_F(guest, the_host_does_not_suspend_under_a_vm)
 {
 	int fd;
 
-	if (getenv("KVM_DEVICE"))
+	if (guest_on_kvm())
 		SKIP(return, "KVM suspends and resumes");
 	START(code_spin);
 	fd = open("/sys/power/state", O_WRONLY | O_CLOEXEC);

@@ -210,8 +210,11 @@ static __always_inline int handle_inner(struct df_vcpu *vcpu)
 
 	vcpu->exit.reason = reason;
 	/* Of an entry that failed nothing else is written. */
-	if (unlikely(reason >= DF_NR_EXIT_REASONS))
+	if (unlikely(reason >= DF_NR_EXIT_REASONS)) {
+		if ((u16)reason < DF_NR_EXIT_REASONS)
+			vcpu->exits[(u16)reason]++;
 		return reason & VMX_EXIT_REASONS_FAILED_VMENTRY ? DF_NO_ENTRY : DF_TO_MIDDLE;
+	}
 	vcpu->launched = true;
 	vcpu->exits[reason]++;
 	switch (reason) {
