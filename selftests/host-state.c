@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What a run of a guest leaves of the process that runs it, and of the guest: segments,
- * FPU registers, breakpoints; and what user space sees of the guest right after an exit.
+ * FPU registers, breakpoints; what user space sees of the guest right after an exit; and
+ * the host's interrupts that come while a guest runs.
  *
  * In a test host with --with dragonfly, or --with kvm and KVM_DEVICE=/dev/kvm.
  */
 #include <asm/ldt.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
@@ -583,6 +586,119 @@ TEST_F(host, registers_after_an_exit_are_the_guests_current_ones)
 	/* The stack has what was pushed. */
 	EXPECT_EQ(0x1122334455667700, *(uint64_t *)(self->g.memory + GUEST_STACK - 8));
 	EXPECT_EQ(expected.rsi, *(uint64_t *)(self->g.memory + GUEST_STACK - 40));
+}
+
+/* --- interrupts of the host ----------------------------------------------- */
+
+#define NMIS 20
+#define IPIS 1000
+
+GUEST_ASM(code_spin, 64, "1: incl 0x3000\n jmp 1b");
+
+/* CPU 1's column of /proc/interrupts, or -1. */
+static long interrupts(const char *row)
+{
+	FILE *in = fopen("/proc/interrupts", "re");
+	char line[1024], name[16];
+	long count = -1, value;
+
+	while (in && count < 0 && fgets(line, sizeof(line), in))
+		if (sscanf(line, " %15[^:]: %*d %ld", name, &value) == 2 && !strcmp(name, row))
+			count = value;
+	if (in)
+		fclose(in);
+	return count;
+}
+
+static int run_on_cpu(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set);
+}
+
+static void *spin_on_cpu_1(void *data)
+{
+	return (void *)(intptr_t)(run_on_cpu(1) ?: guest_run(data));
+}
+
+static uint32_t spins(const struct guest *g)
+{
+	return __atomic_load_n((uint32_t *)(g->memory + DATA), __ATOMIC_RELAXED);
+}
+
+static void wait_for_a_spin(const struct guest *g)
+{
+	uint32_t before = spins(g);
+
+	while (spins(g) == before)
+		usleep(1000);
+}
+
+static int write_to(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), error;
+
+	error = fd < 0 || write(fd, text, strlen(text)) < 0;
+	close(fd);
+	return error;
+}
+
+/* Of which each switch, on or off, is a call on CPU 1, whatever runs there. */
+static int event_of_cpu_1(void)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_SW_DUMMY,
+		.disabled = 1,
+	};
+
+	return syscall(SYS_perf_event_open, &attr, -1, 1, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+TEST_F(host, each_interrupt_in_a_guest_reaches_the_host_once)
+{
+	struct sigaction action = { .sa_handler = on_alarm };
+	long nmis, ipis;
+	pthread_t thread;
+	void *result;
+	int fd;
+
+	LONG(code_spin);
+	ASSERT_EQ(0, sigaction(SIGALRM, &action, NULL));
+	fd = event_of_cpu_1();
+	if (fd < 0 || run_on_cpu(0))
+		SKIP(return, "no second CPU, or none that can be called: %s", strerror(errno));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, spin_on_cpu_1, &self->g));
+	wait_for_a_spin(&self->g);
+	/* What fork() shares is copied now: each such page would be a call as well. */
+	ASSERT_EQ(0, mlockall(MCL_CURRENT));
+
+	ipis = interrupts("CAL");
+	for (int i = 0; i < IPIS; i++)
+		ASSERT_EQ(0, ioctl(fd, i % 2 ? PERF_EVENT_IOC_DISABLE : PERF_EVENT_IOC_ENABLE, 0));
+	EXPECT_EQ(ipis + IPIS, interrupts("CAL"));
+	wait_for_a_spin(&self->g);
+
+	/* Each CPU is asked for a backtrace, by an NMI; it is for the log alone. */
+	nmis = interrupts("NMI");
+	EXPECT_EQ(0, write_to("/proc/sys/kernel/printk", "1"));
+	for (int i = 0; i < NMIS; i++) {
+		EXPECT_EQ(0, write_to("/proc/sysrq-trigger", "l"));
+		wait_for_a_spin(&self->g);
+	}
+	EXPECT_EQ(0, write_to("/proc/sys/kernel/printk", "7"));
+	EXPECT_EQ(nmis + NMIS, interrupts("NMI"));
+
+	self->g.run->immediate_exit = 1;
+	pthread_kill(thread, SIGALRM);
+	pthread_join(thread, &result);
+	EXPECT_EQ(-EINTR, (int)(intptr_t)result);
+	EXPECT_LE(IPIS + NMIS, guest_stat(self->g.vcpu, "exits")) TH_LOG("they ended its stay");
+	close(fd);
 }
 
 TEST_HARNESS_MAIN
