@@ -481,8 +481,8 @@ TEST_F(host, a_breakpoint_of_the_process_is_none_of_the_guests)
  */
 TEST_F(host, a_breakpoint_of_the_process_does_not_fire_at_the_guests_addresses)
 {
-	static const char *const names[] = { "host",	      "host_caps",  "active",
-					     "controls",      "enable_ept", "enable_vpid",
+	static const char *const names[] = { "host",	      "vmx_host_caps", "active",
+					     "controls",      "enable_ept",    "enable_vpid",
 					     "kvm_rebooting", "kvm_caps" };
 	struct kvm_debugregs d = { .dr6 = 0xffff0ff0, .dr7 = 0x400 | 0xff };
 	unsigned int n = 0;
