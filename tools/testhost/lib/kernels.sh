@@ -9,9 +9,10 @@
 #		"ENTRY FIRST_FREE_ADDRESS"
 #   root/lib/modules/RELEASE	its modules
 #   kdir	what to build modules against
+#   gcc		what builds them, if this machine's own compiler is too old
 
 KERNELS=(6.12 6.1 debug)
-MORE_KERNELS=(6.12-rt)	# fetched when a run asks for them
+MORE_KERNELS=(6.12-rt 7.2)	# fetched when a run asks for them
 
 check_kernel() {
 	local known="${KERNELS[*]} ${MORE_KERNELS[*]}"
@@ -60,11 +61,21 @@ flatten_vmlinux() {
 	"$tools/bootimage" flatten "$1" "$2/vmlinux.flat" >"$2/boot" || die "cannot prepare the kernel for Bochs"
 }
 
-# header_packages STATE RELEASE: what modules are built against is in several.
+# dependencies STATE PACKAGE KIND: of a kernel's package, those that are parts of it.
+dependencies() {
+	apt_in "$1" apt-cache depends "$2" | sed -n "s/.*Depends: \\(linux-\\($3\\)-.*\\)/\\1/p"
+}
+
+# image_packages, header_packages STATE RELEASE: the kernel, and what modules are built
+# against, are in several each.
+image_packages() {
+	echo "linux-image-$2"
+	dependencies "$1" "linux-image-$2" 'base\|binary\|modules'
+}
+
 header_packages() {
 	echo "linux-headers-$2"
-	apt_in "$1" apt-cache depends "linux-headers-$2" |
-		sed -n 's/.*Depends: \(linux-\(headers\|kbuild\)-.*\)/\1/p'
+	dependencies "$1" "linux-headers-$2" 'headers\|kbuild'
 }
 
 # They name their directory by its absolute place. WORK is going to be FINAL.
@@ -75,14 +86,49 @@ place_headers() {
 	ln -s "root/usr/src/linux-headers-$release" "$work/kdir"
 }
 
+# Programs of another Debian, with its libraries, run where they lie.
+# place_programs ROOT DIR...
+place_programs() {
+	local libs=$1/usr/lib/x86_64-linux-gnu file
+
+	shift
+	while IFS= read -r -d '' file; do
+		[ -n "$(patchelf --print-interpreter "$file" 2>/dev/null)" ] || continue
+		patchelf --set-interpreter "$libs/ld-linux-x86-64.so.2" --force-rpath \
+			--set-rpath "$libs" "$file" || die "cannot place ${file##*/}"
+	done < <(find "$@" -type f -perm /111 -print0)
+}
+
+# A kernel that another Debian's compiler has built, with what this one's does not
+# know, wants its modules from the same; and its kbuild is of that Debian, too.
+place_compiler() {
+	local work=$1 release=$2 final=$3 headers packages tool
+
+	headers=$work/root/usr/src/linux-headers-$release
+	ensure_packages patchelf
+	: >"$work/nothing"
+	mapfile -t packages < <(apt_in "$state" apt-get -o Dir::State::status="$work/nothing" \
+		install -y --no-install-recommends --print-uris "linux-headers-$release" |
+		sed -n "s/^'.*' \([^_]*\)_.*\.deb .*/\1/p" | grep -vE '^linux-|^debconf$|^lib[a-z]*san[0-9]*$')
+	unpack_packages "$state" "$work/gcc" "${packages[@]}"
+	rm -rf "$work/nothing" "$work"/gcc/usr/share "$work"/gcc/usr/bin/*lto-dump* "$work"/gcc/usr/libexec/gcc/*/*/lto1
+	place_programs "$final/gcc" "$work"/gcc/usr/{bin,libexec} "$work"/root/usr/lib/linux-kbuild-*
+	tool=$final/gcc/usr/bin/x86_64-linux-gnu-
+	sed -i "s|^\(override CROSS_COMPILE = \).*|\1$tool|; s|^CC = .*|& -B$tool|" "$headers/.kernelvariables"
+	echo "override PAHOLE = $final/gcc/usr/bin/pahole" >>"$headers/.kernelvariables"
+}
+
 # Where the kernel's packages can be had: this machine's own suites, or else
-# backports from the same mirror.
+# another from the same mirror.
 kernel_state() {
 	local regex="linux-headers-${1//./\\.}\\..*-amd64"
 
 	apt_lists machine
 	if [ -n "$(newest_package machine "$regex")" ]; then
 		state=machine
+	elif [ "$1" = 7.2 ]; then
+		apt_suite sid deb sid
+		state=sid
 	else
 		apt_suite backports deb bookworm-backports
 		state=backports
@@ -104,12 +150,15 @@ fetch_debian_kernel() {
 	rm -rf "$work"
 	CLEAN_DIRS+=("$work")
 	# shellcheck disable=SC2046 # package names, one a word
-	unpack_packages "$state" "$work/root" "linux-image-$release" $(header_packages "$state" "$release")
+	unpack_packages "$state" "$work/root" $(image_packages "$state" "$release") $(header_packages "$state" "$release")
+	[ -d "$work/root/lib" ] || ln -s usr/lib "$work/root/lib"
 	echo "$release" >"$work/release"
-	mv "$work/root/boot/vmlinuz-$release" "$work/vmlinuz"
+	mv "$work/root/boot/vmlinuz-$release" "$work/vmlinuz" 2>/dev/null ||
+		mv "$work/root/lib/modules/$release/vmlinuz" "$work/vmlinuz"
 	extract_vmlinux "$work/vmlinuz" "$work/vmlinux"
 	flatten_vmlinux "$work/vmlinux" "$work"
 	place_headers "$work" "$release" "$kernel"
+	[ "$state" != sid ] || place_compiler "$work" "$release" "$kernel"
 	# A good part of it is for what no emulated host has.
 	rm -rf "$work/vmlinux" "$work/root/boot" \
 		"$work/root/lib/modules/$release/kernel"/{sound,drivers/{gpu,media,net/wireless}}
