@@ -20,6 +20,11 @@
 
 #include "df.h"
 
+/* Later kernels name the time of whatever clock was asked for. */
+#ifndef snapshot_real
+#define snapshot_real real
+#endif
+
 bool df_host_uses_fred(void)
 {
 	/* From 6.9 on; the kernel names no bit that it does not know. */
@@ -74,7 +79,7 @@ bool df_host_time(u64 *tsc, u64 *real)
 	u64 before = rdtsc_ordered();
 
 	ktime_get_snapshot(&now);
-	*real = ktime_to_ns(now.real);
+	*real = ktime_to_ns(now.snapshot_real);
 	*tsc = rdtsc_ordered();
 	if (now.cycles - before > *tsc - before)
 		return false;

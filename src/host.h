@@ -14,6 +14,8 @@
 
 #ifdef DF_HOST_6_1
 #include "host-6.1/functions.h"
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+#include "host-7.2/functions.h"
 #endif
 
 struct eventfd_ctx;
@@ -29,6 +31,28 @@ struct mm_struct;
  * Context: Any.
  */
 bool df_host_uses_fred(void);
+
+/**
+ * df_host_vmx_is_brief() - may VMX be on only while interrupts are off?
+ *
+ * Where CR4's shadow is the kernel's and KVM's alone: whoever writes CR4 by it
+ * would clear VMXE, which is a fault in VMX operation. An interrupt may.
+ */
+static __always_inline bool df_host_vmx_is_brief(void)
+{
+	return LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0);
+}
+
+/**
+ * df_host_interrupt_flags() - RFLAGS that the handler of an interrupt is to return to
+ *
+ * Where VMX is brief the kernel also leaves its timer to be armed on the way out
+ * of an interrupt, and does so only if that lets interrupts in again.
+ */
+static __always_inline unsigned long df_host_interrupt_flags(void)
+{
+	return X86_EFLAGS_FIXED | (df_host_vmx_is_brief() ? X86_EFLAGS_IF : 0);
+}
 
 /**
  * df_host_vmx_claim() - make CR4.VMXE ours on this CPU
@@ -86,6 +110,13 @@ static inline void df_host_guest_ran(void)
 		this_cpu_write(x86_ibpb_exit_to_user, true);
 #endif
 }
+
+/* Before DR0 to DR3 have the guest's breakpoints; hw_breakpoint_restore() has the host's elsewhere. */
+#ifndef df_host_save_breakpoints
+static inline void df_host_save_breakpoints(void)
+{
+}
+#endif
 
 /**
  * df_host_machine_check() - #MC, which an exit has taken, is the host's

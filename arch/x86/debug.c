@@ -23,8 +23,10 @@ void debug_load(const struct df_vcpu *vcpu)
 	if (vcpu->debug.control & KVM_GUESTDBG_USE_HW_BP)
 		db = vcpu->debug.arch.debugreg;
 	/* The host's own are off until they are restored: not at the guest's addresses. */
-	if (hw_breakpoint_active())
+	if (hw_breakpoint_active()) {
 		set_debugreg(0UL, 7);
+		df_host_save_breakpoints();
+	}
 	set_debugreg(db[0], 0);
 	set_debugreg(db[1], 1);
 	set_debugreg(db[2], 2);

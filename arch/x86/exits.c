@@ -258,22 +258,20 @@ noinstr int run_exit(struct df_vcpu *vcpu)
 /* The exit has acknowledged it: its handler is called, as if it had come just now. */
 static void host_interrupt(struct df_vcpu *vcpu)
 {
-	u8 vector = vmcs_read(VM_EXIT_INTR_INFO);
-
 	/* The guest held nothing that RCU guards: a tick may know. */
 	rcu_virt_note_context_switch();
-	vmx_call_gate(vmcs_host_gate(vector));
-	/* An IPI may have changed CR4. */
-	state_host_cr4(vcpu);
+	vmx_call_gate(vmcs_host_gate((u8)vcpu->exit.intr_info), df_host_interrupt_flags());
+	if (df_host_vmx_is_brief())
+		local_irq_disable();
 }
 
 /*
  * The exit has taken it, and here it is raised again; an NMI with NMIs blocked,
  * as in its handler, until the IRET.
  */
-static void host_exception(void)
+static void host_exception(struct df_vcpu *vcpu)
 {
-	if ((vmcs_read(VM_EXIT_INTR_INFO) & INTR_INFO_VECTOR_MASK) == X86_TRAP_MC)
+	if ((vcpu->exit.intr_info & INTR_INFO_VECTOR_MASK) == X86_TRAP_MC)
 		df_host_machine_check();
 	else
 		asm volatile("int $2");
@@ -284,7 +282,7 @@ void exit_handle_host(struct df_vcpu *vcpu)
 	if (vcpu->exit.reason == EXIT_REASON_EXTERNAL_INTERRUPT)
 		host_interrupt(vcpu);
 	else if (vcpu->exit.reason == EXIT_REASON_EXCEPTION_NMI)
-		host_exception();
+		host_exception(vcpu);
 }
 
 /* ---- control registers -------------------------------------------------------------- */

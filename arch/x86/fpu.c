@@ -28,6 +28,7 @@ static struct {
 	u64 xcr0;		/* the host's */
 	u64 features;		/* of it, a guest's */
 	u64 xss;
+	u32 mxcsr;		/* the bits that there are */
 	unsigned int size;
 	struct feature feature[LAST_FEATURE + 1];
 } host;
@@ -46,6 +47,15 @@ static void read_features(void)
 		cpuid_count(0xd, i, &f->size, &f->offset, &ecx, &edx);
 		f->aligned = ecx & BIT(1);
 	}
+}
+
+/* SDM, "Checking for the DAZ Flag in the MXCSR Register". */
+static void read_mxcsr(void)
+{
+	static struct fxregs_state state;
+
+	asm volatile("fxsave %0" : "=m" (state));
+	host.mxcsr = state.mxcsr_mask ?: 0xffbf;
 }
 
 unsigned int fpu_size(u64 features, bool compacted)
@@ -85,6 +95,7 @@ int fpu_init(void)
 		host.features &= ~(u64)FEATURES_AVX512;
 	host.xss = boot_cpu_has(X86_FEATURE_XSAVES) ? read_msr_or_0(MSR_IA32_XSS) : 0;
 	read_features();
+	read_mxcsr();
 	host.size = fpu_size(host.features, false);
 	host_area = __alloc_percpu(host.size, XSAVE_ALIGN);
 	return host_area ? 0 : -ENOMEM;
@@ -135,7 +146,7 @@ static __always_inline void switch_features(struct df_vcpu *vcpu, u64 xcr0, u64 
 	if (vcpu->xcr0 != host.xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, xcr0);
 	if (host.xss)
-		__wrmsr(MSR_IA32_XSS, xss, xss >> 32);
+		native_wrmsr(MSR_IA32_XSS, xss, xss >> 32);
 }
 
 /*
@@ -259,7 +270,7 @@ int fpu_set_xsave(struct df_vcpu *vcpu, const struct kvm_xsave __user *user)
 		return PTR_ERR(area);
 	if (area->header.xfeatures & ~host.features || area->header.xcomp_bv ||
 	    memchr_inv(area->header.reserved, 0, sizeof(area->header.reserved)) ||
-	    area->i387.mxcsr & ~mxcsr_feature_mask)
+	    area->i387.mxcsr & ~host.mxcsr)
 		goto out;
 	fill_initial(area);
 	memcpy(vcpu->fpu, area, host.size);
@@ -290,7 +301,7 @@ int fpu_set(struct df_vcpu *vcpu, void *arg)
 	struct fxregs_state *fx = &area->i387;
 
 	/* XRSTOR would fault on it. */
-	if (fpu->mxcsr & ~mxcsr_feature_mask)
+	if (fpu->mxcsr & ~host.mxcsr)
 		return -EINVAL;
 	fx->cwd = fpu->fcw;
 	fx->swd = fpu->fsw;

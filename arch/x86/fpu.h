@@ -10,9 +10,6 @@
 
 #include "types.h"
 
-/* The bits of MXCSR that the CPU has; the kernel exports it, and has it in no header. */
-extern unsigned int mxcsr_feature_mask;
-
 /** fpu_init() - what of the host's extended state guests can have. 0, -ENODEV or -ENOMEM. */
 int fpu_init(void);
 void fpu_exit(void);

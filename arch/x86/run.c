@@ -10,12 +10,13 @@
 
 static noinline int load(struct df_vcpu *vcpu)
 {
-	int moved = vmx_load(vcpu);
+	int moved = vmx_load(vcpu), err;
 
-	if (moved < 0) {
-		preempt_enable();
+	if (moved < 0)
 		return moved;
-	}
+	err = vmx_open(vcpu);
+	if (err)
+		return err;
 	if (moved) {
 		cpumask_set_cpu(smp_processor_id(), &vcpu->vm->arch.cpus);
 		/* Before requests and EPT are looked at: who changes them asks this CPU. */
@@ -32,12 +33,20 @@ static noinline int load(struct df_vcpu *vcpu)
 
 int run_vmcs_begin(struct df_vcpu *vcpu)
 {
+	int err;
+
 	preempt_disable();
-	return likely(vmx_is_current(vcpu)) ? 0 : load(vcpu);
+	err = likely(vmx_is_current(vcpu)) ? vmx_open(vcpu) : load(vcpu);
+	if (unlikely(err))
+		preempt_enable();
+	return err;
 }
 
 void run_vmcs_end(void)
 {
+	vmx_close();
+	if (df_host_vmx_is_brief())
+		local_irq_enable();
 	preempt_enable();
 }
 
@@ -415,7 +424,8 @@ static noinline int enter_dedicated(struct df_vcpu *vcpu)
 /*
  * In and out of the ring until an exit needs the middle one.
  *
- * Return: DF_RESUME with the exit read, DF_TO_USER, or -EAGAIN if the host has work to do first.
+ * Return: DF_RESUME with the exit read, DF_TO_USER, -EAGAIN if the host has work to do first,
+ * or DF_TO_HOST if the exit is to be handled when VMX is off.
  */
 static int enter_and_stay(struct df_vcpu *vcpu)
 {
@@ -452,8 +462,14 @@ static int enter_and_stay(struct df_vcpu *vcpu)
 		}
 		if (ret == DF_TO_WAKE)
 			wake(vcpu);
-		else if (ret == DF_TO_HOST)
-			exit_handle_host(vcpu);
+		if (ret != DF_TO_HOST)
+			continue;
+		vcpu->exit.intr_info = vmcs_read(VM_EXIT_INTR_INFO);
+		if (df_host_vmx_is_brief())
+			return DF_TO_HOST;
+		exit_handle_host(vcpu);
+		/* An IPI may have changed CR4. */
+		state_host_cr4(vcpu);
 	}
 	return -EAGAIN;
 }
@@ -468,14 +484,13 @@ static int inner_ring(struct df_vcpu *vcpu)
 	ret = enter_and_stay(vcpu);
 	WRITE_ONCE(vcpu->where, DF_OUTSIDE);
 	read_registers(vcpu);
-	return ret;
-}
-
-static noinline int leave_logged(struct df_vcpu *vcpu, int ret)
-{
-	pml_stop(vcpu);
-	run_vmcs_end();
-	pml_flush(vcpu);
+	if (unlikely(vcpu->pml_on))
+		pml_stop(vcpu);
+	vmx_close();
+	if (unlikely(ret == DF_TO_HOST)) {
+		exit_handle_host(vcpu);
+		ret = -EAGAIN;
+	}
 	return ret;
 }
 
@@ -501,9 +516,9 @@ static int enter_guest(struct df_vcpu *vcpu)
 	df_host_guest_ran();
 	local_irq_enable();
 	state_guest_out(vcpu);
+	preempt_enable();
 	if (unlikely(vcpu->pml_on))
-		return leave_logged(vcpu, ret);
-	run_vmcs_end();
+		pml_flush(vcpu);
 	return ret;
 }
 

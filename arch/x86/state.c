@@ -68,7 +68,7 @@ void state_follow_cpuid(struct df_vcpu *vcpu)
 /* Of MSRs that exist, with values that were checked; the host is no PV guest. */
 static void set_msr(u32 msr, u64 value)
 {
-	__wrmsr(msr, value, value >> 32);
+	native_wrmsr(msr, value, value >> 32);
 }
 
 /* What an exit loads; written only when it is another than before. */

@@ -41,13 +41,13 @@ static __always_inline void write_apic(unsigned int reg, u32 value)
 	if (registers)
 		writel(value, registers + reg);
 	else
-		__wrmsr(LAPIC_MSR(reg), value, 0);
+		native_wrmsr(LAPIC_MSR(reg), value, 0);
 }
 
 static __always_inline void write_deadline(u64 deadline)
 {
 	weak_wrmsr_fence();
-	__wrmsr(MSR_IA32_TSC_DEADLINE, deadline, deadline >> 32);
+	native_wrmsr(MSR_IA32_TSC_DEADLINE, deadline, deadline >> 32);
 }
 
 /* The timer's interrupt waits to be taken. */

@@ -8,12 +8,13 @@
  * struct vmx_cpu - VMX on one CPU; its own, with interrupts off
  * @region: for VMXON
  * @loaded: vCPUs whose VMCS is active here
- * @on: in VMX operation
+ * @on: in VMX operation; where that is brief, whenever a VMCS is used
+ * @stale: it has to be flushed first, what it remembers of any guest's memory
  */
 struct vmx_cpu {
 	struct vmx_region *region;
 	struct list_head loaded;
-	bool on;
+	bool on, stale;
 };
 
 static DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
@@ -35,6 +36,13 @@ int df_arch_active_vcpus(void)
 	return atomic_read(&active);
 }
 
+static void flush_stale(struct vmx_cpu *this)
+{
+	if (this->stale)
+		vmx_invept(VMX_EPT_EXTENT_GLOBAL, 0);
+	this->stale = false;
+}
+
 static int cpu_enable(void)
 {
 	struct vmx_cpu *this = this_cpu_ptr(&vmx_cpu);
@@ -47,7 +55,10 @@ static int cpu_enable(void)
 	if (err)
 		return err;
 	/* What an earlier owner of VMX left in the TLB under the same tags. */
-	vmx_invept(VMX_EPT_EXTENT_GLOBAL, 0);
+	this->stale = true;
+	flush_stale(this);
+	if (df_host_vmx_is_brief())
+		vmx_leave_operation();
 	INIT_LIST_HEAD(&this->loaded);
 	this_cpu_write(vmx_current, NULL);
 	this->on = true;
@@ -56,7 +67,9 @@ static int cpu_enable(void)
 
 static void clear_vmcs(struct df_vcpu *vcpu)
 {
-	WARN_ON_ONCE(vmclear(__pa(vcpu->vmcs)));
+	/* Where VMX is brief, that was done when it was last used. */
+	if (!df_host_vmx_is_brief())
+		WARN_ON_ONCE(vmclear(__pa(vcpu->vmcs)));
 	if (vmx_is_current(vcpu))
 		this_cpu_write(vmx_current, NULL);
 	list_del(&vcpu->loaded);
@@ -76,7 +89,8 @@ static void cpu_disable(void *unused)
 		return;
 	list_for_each_entry_safe(vcpu, next, &this->loaded, loaded)
 		clear_vmcs(vcpu);
-	vmx_leave_operation();
+	if (!df_host_vmx_is_brief())
+		vmx_leave_operation();
 	this->on = false;
 }
 
@@ -226,6 +240,13 @@ static void clear_here(void *data)
 		clear_vmcs(vcpu);
 }
 
+static void make_current(struct df_vcpu *vcpu, bool clear)
+{
+	if (clear)
+		WARN_ON_ONCE(vmclear(__pa(vcpu->vmcs)));
+	WARN_ON_ONCE(vmptrld(__pa(vcpu->vmcs)));
+}
+
 /*
  * Two CPUs may ask each other at once: interrupts are on while they wait, so
  * that both are served. The vCPU's lock keeps a third one out.
@@ -244,9 +265,8 @@ int vmx_load(struct df_vcpu *vcpu)
 	if (!this->on)
 		return -EIO;
 	if (!vmx_is_current(vcpu)) {
-		if (moved)
-			WARN_ON_ONCE(vmclear(__pa(vcpu->vmcs)));
-		WARN_ON_ONCE(vmptrld(__pa(vcpu->vmcs)));
+		if (!df_host_vmx_is_brief())
+			make_current(vcpu, moved);
 		this_cpu_write(vmx_current, vcpu->vmcs);
 		/* One thread may run guests that do not trust each other. */
 		indirect_branch_prediction_barrier();
@@ -270,9 +290,36 @@ void vmx_unload(struct df_vcpu *vcpu)
 		smp_call_function_single(cpu, clear_here, vcpu, 1);
 }
 
+int vmx_open_briefly(struct df_vcpu *vcpu)
+{
+	struct vmx_cpu *this = this_cpu_ptr(&vmx_cpu);
+	int err;
+
+	local_irq_disable();
+	err = vmx_enter_operation(this->region);
+	if (err) {
+		/* The next one to load it writes the host's state, which is the caller's next. */
+		clear_vmcs(vcpu);
+		local_irq_enable();
+		return err;
+	}
+	flush_stale(this);
+	make_current(vcpu, true);
+	vcpu->launched = false;
+	return 0;
+}
+
+void vmx_close_briefly(void)
+{
+	WARN_ON_ONCE(vmclear(__pa(this_cpu_read(vmx_current))));
+	vmx_leave_operation();
+}
+
 static void flush_here(void *eptp)
 {
-	if (this_cpu_read(vmx_cpu.on))
+	if (df_host_vmx_is_brief())
+		this_cpu_write(vmx_cpu.stale, true);
+	else if (this_cpu_read(vmx_cpu.on))
 		vmx_invept(VMX_EPT_EXTENT_CONTEXT, *(u64 *)eptp);
 }
 

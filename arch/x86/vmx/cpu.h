@@ -45,6 +45,29 @@ static inline bool vmx_is_current(const struct df_vcpu *vcpu)
  */
 int vmx_load(struct df_vcpu *vcpu);
 
+/**
+ * vmx_open(), vmx_close() - use the current VMCS between them
+ *
+ * Where VMX is brief, vmx_open() switches it on and interrupts off; vmx_close()
+ * switches VMX off. Elsewhere there is nothing to do.
+ *
+ * Context: Preemption off, interrupts on before vmx_open().
+ * Return: 0, or -EBUSY if another hypervisor has VMX: the VMCS is not loaded any more.
+ */
+int vmx_open_briefly(struct df_vcpu *vcpu);
+void vmx_close_briefly(void);
+
+static inline int vmx_open(struct df_vcpu *vcpu)
+{
+	return df_host_vmx_is_brief() ? vmx_open_briefly(vcpu) : 0;
+}
+
+static inline void vmx_close(void)
+{
+	if (df_host_vmx_is_brief())
+		vmx_close_briefly();
+}
+
 /** vmx_unload() - make a VMCS inactive, wherever it is, for good. May sleep. */
 void vmx_unload(struct df_vcpu *vcpu);
 

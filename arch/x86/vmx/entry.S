@@ -199,13 +199,13 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_point, SYM_L_GLOBAL)
 SYM_FUNC_END(vmx_enter)
 
 /*
- * void vmx_call_gate(unsigned long gate)
+ * void vmx_call_gate(unsigned long gate, unsigned long flags)
  *
  * Calls the host's handler of an interrupt that an exit has acknowledged, with
  * the frame that the CPU would have pushed (SDM, "64-Bit Mode Stack Frame"); its
- * IRET comes back here, with interrupts off as they were.
+ * IRET comes back here, with @flags.
  *
- * In:		%rdi = @gate, an entry of the IDT
+ * In:		%rdi = @gate, an entry of the IDT; %rsi = @flags, RFLAGS
  * Clobbers:	nothing; the handler saves all
  */
 SYM_FUNC_START(vmx_call_gate)
@@ -214,7 +214,7 @@ SYM_FUNC_START(vmx_call_gate)
 	and	$-16, %rsp
 	push	$__KERNEL_DS
 	push	%rbp
-	pushf
+	push	%rsi
 	push	$__KERNEL_CS
 	CALL_NOSPEC rdi
 	mov	%rbp, %rsp
