@@ -14,7 +14,7 @@
 
 #ifdef DF_HOST_6_1
 #include "host-6.1/functions.h"
-#elif LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+#elif defined(DF_HOST_7_2)
 #include "host-7.2/functions.h"
 #endif
 

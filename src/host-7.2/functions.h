@@ -20,12 +20,12 @@
 #define xfer_to_guest_mode_handle_work(vcpu)	((void)(vcpu), xfer_to_guest_mode_handle_work())
 
 /* The kernel itself switches VMX off where it finds it on. */
-#define cpu_emergency_register_virt_callback(callback)		do {} while (0)
-#define cpu_emergency_unregister_virt_callback(callback)	do {} while (0)
+#define cpu_emergency_register_virt_callback(callback)		((void)(callback))
+#define cpu_emergency_unregister_virt_callback(callback)	((void)(callback))
 
 /* ---- for KVM alone --------------------------------------------------------------------- */
 
-/* In the CPU and not in the kernel's shadow of it, so that interrupts have to be off until it is back. */
+/* In the CPU, and not in the kernel's shadow of it: see df_host_vmx_is_brief(). */
 #define cr4_set_bits(bits)	df_host_write_cr4(__read_cr4() | (bits))
 #define cr4_clear_bits(bits)	df_host_write_cr4(__read_cr4() & ~(unsigned long)(bits))
 
@@ -35,13 +35,13 @@ static inline void df_host_write_cr4(unsigned long cr4)
 }
 
 /* Where VMXON stops Processor Trace, its driver goes on when it is next scheduled. */
-#define intel_pt_handle_vmx(on)	do {} while (0)
+#define intel_pt_handle_vmx(on)	((void)(on))
 
 /* Who asks for L1TF to be ignored and for nothing else, is not heard. */
 #define l1tf_mitigation	(cpu_mitigations_off() ? L1TF_MITIGATION_OFF : L1TF_MITIGATION_FULL)
 
 /* The kernel would let the thread go on with the detection off. */
-#define handle_guest_split_lock(ip)	false
+#define handle_guest_split_lock(ip)	((void)(ip), false)
 
 #define indirect_branch_prediction_barrier() do {			\
 	if (cpu_feature_enabled(X86_FEATURE_IBPB))			\
@@ -53,7 +53,7 @@ static inline void df_host_write_cr4(unsigned long cr4)
  * Context: Preemption off.
  */
 struct perf_guest_switch_msr *df_host_pause_counters(int *nr);
-#define perf_guest_get_msrs(nr, data)	df_host_pause_counters(nr)
+#define perf_guest_get_msrs(nr, data)	((void)(data), df_host_pause_counters(nr))
 
 /* The host's breakpoints; nobody but perf knows where it has them. Preemption off. */
 void df_host_save_breakpoints(void);

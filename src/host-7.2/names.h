@@ -5,6 +5,8 @@
 #ifndef DF_HOST_7_2_NAMES_H
 #define DF_HOST_7_2_NAMES_H
 
+#define DF_HOST_7_2	1
+
 #define rdmsrl_safe	rdmsrq_safe
 #define wrmsrl		wrmsrq
 #define native_wrmsrl	native_wrmsrq

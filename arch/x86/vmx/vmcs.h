@@ -58,7 +58,7 @@ extern char vmx_exit_point[];
 /** vmcs_host_gate() - where the host handles an interrupt. */
 unsigned long vmcs_host_gate(u8 vector);
 
-/** vmx_call_gate() - call it, as if the interrupt came here, where RFLAGS were @flags. Interrupts off. */
+/** vmx_call_gate() - call it, as if the interrupt came where RFLAGS were @flags. Interrupts off. */
 void vmx_call_gate(unsigned long gate, unsigned long flags);
 
 #endif
