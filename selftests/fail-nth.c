@@ -263,7 +263,7 @@ static int set_filter(struct scene *s)
 	struct kvm_msr_filter filter = {
 		.ranges = {
 			{ .flags = KVM_MSR_FILTER_READ, .base = 0x10, .nmsrs = 64, .bitmap = bits },
-			{ .flags = KVM_MSR_FILTER_WRITE, .base = 0x174, .nmsrs = 3, .bitmap = bits },
+			{ .flags = KVM_MSR_FILTER_WRITE, .base = 0, .nmsrs = 3, .bitmap = bits },
 		},
 	};
 
