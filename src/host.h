@@ -40,7 +40,7 @@ bool df_host_uses_fred(void);
  */
 static __always_inline bool df_host_vmx_is_brief(void)
 {
-	return LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0);
+	return __is_defined(DF_HOST_7_2);
 }
 
 /**
@@ -111,7 +111,7 @@ static inline void df_host_guest_ran(void)
 #endif
 }
 
-/* Before DR0 to DR3 have the guest's breakpoints; hw_breakpoint_restore() has the host's elsewhere. */
+/* Before DR0 to DR3 have the guest's breakpoints, for hw_breakpoint_restore(). */
 #ifndef df_host_save_breakpoints
 static inline void df_host_save_breakpoints(void)
 {
