@@ -580,7 +580,7 @@ long msr_access(struct df_vcpu *vcpu, struct kvm_msrs __user *user, bool write)
 		return -EFAULT;
 	if (head.nmsrs >= MAX_MSRS)
 		return -E2BIG;
-	entries = memdup_array_user(user->entries, head.nmsrs, sizeof(*entries));
+	entries = df_memdup_user(user->entries, head.nmsrs, sizeof(*entries));
 	if (IS_ERR(entries))
 		return PTR_ERR(entries);
 	for (done = 0; done < head.nmsrs; done++) {
