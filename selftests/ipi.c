@@ -26,8 +26,7 @@ GUEST_ASM(ipi_code, 64,
 	  "ipi_x2apic: mov %eax, %ebx\n mov %edx, %r9d\n mov $0x830, %ecx\n"
 	  "1: mov (%r8), %rbp\n mov %ebx, %eax\n mov %r9d, %edx\n wrmsr\n"
 	  "2: cmp %rbp, (%r8)\n je 2b\n mov %esi, %ecx\n 3: loop 3b\n mov $0x830, %ecx\n"
-	  "dec %edi\n jnz 1b\n" APIC_DONE
-	  "ipi_xapic: mov $0xfee00000, %ebx\n shl $24, %edx\n"
+	  "dec %edi\n jnz 1b\n" APIC_DONE "ipi_xapic: mov $0xfee00000, %ebx\n shl $24, %edx\n"
 	  "4: mov (%r8), %rbp\n mov %edx, 0x310(%rbx)\n mov %eax, 0x300(%rbx)\n"
 	  "5: cmp %rbp, (%r8)\n je 5b\n mov %esi, %ecx\n 6: loop 6b\n"
 	  "dec %edi\n jnz 4b\n" APIC_DONE);
@@ -146,7 +145,7 @@ static void *receive(void *data)
 }
 
 /* The second vCPU takes what comes, on that CPU of the host. */
-static int start(FIXTURE_DATA(ipi) *self, const uint8_t *label, unsigned int cpu)
+static int start(FIXTURE_DATA(ipi) * self, const uint8_t *label, unsigned int cpu)
 {
 	int error;
 
@@ -159,7 +158,7 @@ static int start(FIXTURE_DATA(ipi) *self, const uint8_t *label, unsigned int cpu
 }
 
 /* Told by an interrupt of user space's, which is taken too. */
-static int stop(FIXTURE_DATA(ipi) *self)
+static int stop(FIXTURE_DATA(ipi) * self)
 {
 	apic_cpu(self->g, 1)->stop = 1;
 	apic_msi(self->g, 1, VECTOR);
@@ -167,7 +166,7 @@ static int stop(FIXTURE_DATA(ipi) *self)
 }
 
 /* The exits of that many IPIs to the second vCPU, each sent when the one before is taken. */
-static int64_t send_rounds(FIXTURE_DATA(ipi) *self, uint64_t rounds, uint64_t pause)
+static int64_t send_rounds(FIXTURE_DATA(ipi) * self, uint64_t rounds, uint64_t pause)
 {
 	const uint8_t *label = self->x2apic ? ipi_x2apic : ipi_xapic;
 	int64_t before = writes(self->g);
@@ -354,9 +353,8 @@ TEST_F(ipi, is_lost_while_the_vcpu_waits_to_be_started)
 /* The guest of an area could name any CPU, and any vector. */
 TEST(ipis_of_a_guest_with_an_area_exit)
 {
-	struct kvm_enable_cap cap = {
-		.cap = DRAGONFLY_CAP_EXITLESS, .args = { DRAGONFLY_EXITLESS_TIMER }
-	};
+	struct kvm_enable_cap cap = { .cap = DRAGONFLY_CAP_EXITLESS,
+				      .args = { DRAGONFLY_EXITLESS_TIMER } };
 	struct guest g;
 
 	if (!is_virtualized())
