@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # What serves queues in a host: Debian's own qemu-storage-daemon, vdpa, ip and
-# bridge. Nothing is installed for them: they and the libraries that this machine
-# does not need are unpacked in the cache.
+# bridge; and trace-cmd, which looks on. Nothing is installed for them: they and the
+# libraries that this machine does not need are unpacked in the cache.
 #
 # The part is a /usr to be added to a host: bin and lib/x86_64-linux-gnu.
 
-BACKEND_PACKAGES=(qemu-system-common iproute2)
-BACKENDS=(usr/bin/qemu-storage-daemon sbin/vdpa bin/ip sbin/bridge)
+BACKEND_PACKAGES=(qemu-system-common iproute2 trace-cmd)
+BACKENDS=(usr/bin/qemu-storage-daemon usr/bin/trace-cmd sbin/vdpa bin/ip sbin/bridge)
 
 backends_dir() {
 	echo "$CACHE/backends-$(digest "$HERE/lib/backends.sh")"
