@@ -47,6 +47,7 @@ cmd_doctor() {
 	for kernel in "${KERNELS[@]}"; do
 		case $kernel in
 		debug) cost="sources, 6 to 20 minutes to build, 180 MB" ;;
+		7.2) cost="190 MB to fetch, 340 MB" ;;
 		*) cost="80 to 130 MB to fetch, 200 to 400 MB" ;;
 		esac
 		report "$kernel" "$(kernel_dir "$kernel")" "$cost"
@@ -59,6 +60,7 @@ cmd_doctor() {
 	report backends "$(backends_dir)" "30 MB to fetch, 16 MB"
 	report_packages "for building" "${PACKAGES_BASE[@]}" "${PACKAGES_BOCHS[@]}"
 	report_packages "for the debug kernel" "${PACKAGES_KERNEL[@]}"
+	report_packages "for the kernel 7.2" "${PACKAGES_NEWER[@]}"
 	report_packages "for the tool" "${PACKAGES_TOOL[@]}"
 	report_packages "for make lint" "${PACKAGES_LINT[@]}"
 	report_packages "for the engines kvm and tcg" "${PACKAGES_QEMU[@]}"

@@ -105,7 +105,7 @@ place_compiler() {
 	local work=$1 release=$2 final=$3 headers packages tool
 
 	headers=$work/root/usr/src/linux-headers-$release
-	ensure_packages patchelf
+	ensure_packages "${PACKAGES_NEWER[@]}"
 	: >"$work/nothing"
 	mapfile -t packages < <(apt_in "$state" apt-get -o Dir::State::status="$work/nothing" \
 		install -y --no-install-recommends --print-uris "linux-headers-$release" |

@@ -10,6 +10,7 @@ PACKAGES_BASE=(binutils cpio gcc kmod libc6-dev lz4 make patch xz-utils zstd)
 PACKAGES_BOCHS=(g++)
 PACKAGES_KERNEL=(bc bison flex libelf-dev libssl-dev perl)
 PACKAGES_LINT=(clang-format coccinelle perl shellcheck sparse)
+PACKAGES_NEWER=(patchelf)	# for a kernel that is newer than this Debian
 PACKAGES_QEMU=(qemu-system-x86)
 PACKAGES_TOOL=(acpica-tools libjson-c-dev)
 

@@ -149,7 +149,7 @@ cmd_setup() {
 		tool) ensure_packages "${PACKAGES_BASE[@]}" "${PACKAGES_TOOL[@]}" ;;
 		packages)
 			ensure_packages "${PACKAGES_BASE[@]}" "${PACKAGES_BOCHS[@]}" \
-				"${PACKAGES_KERNEL[@]}" "${PACKAGES_LINT[@]}" "${PACKAGES_QEMU[@]}" "${PACKAGES_TOOL[@]}"
+				"${PACKAGES_KERNEL[@]}" "${PACKAGES_LINT[@]}" "${PACKAGES_NEWER[@]}" "${PACKAGES_QEMU[@]}" "${PACKAGES_TOOL[@]}"
 			;;
 		*) part_kernel "$part" ;;
 		esac
