@@ -18,7 +18,7 @@ USER_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Iinclude/uapi $(C
 VERSION := $(shell sed -n 's/^MODULE_VERSION("\(.*\)");/\1/p' src/main.c)
 
 .DEFAULT_GOAL := all
-.PHONY: all module guest-module guest-initrd faults models livepatch tool selftests unit demo shell check check-long lint lint-selftest bench install clean help
+.PHONY: all module guest-module guest-initrd faults models livepatch tool selftests unit demo shell check check-long check-debug lint lint-selftest bench install clean help
 
 help:	## list the targets
 	@echo "Targets (KDIR=... chooses the kernel, default: the test host's 6.12):"
@@ -176,6 +176,9 @@ check:	## build, lint, unit tests, and every selftest in test hosts
 
 check-long:	## what takes long: a million interrupts, 64 MiB through queues, 16 guests, 100 VMs for ten minutes
 	@selftests/check long
+
+check-debug:	## of those, what runs on the kernel with KASAN, lockdep and the rest of the checkers
+	@selftests/check debug
 
 lint:	## every static checker; no warning is too small
 	@tools/lint/lint
