@@ -12,12 +12,12 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 
 #include "kselftest_harness.h"
 #include "guest.h"
+#include "host-state.h"
 #include "vcpu-ioctl.h"
 
 #define DATA 0x3000
@@ -51,23 +51,11 @@ FIXTURE_TEARDOWN(host)
 #define GDT_SELECTOR(n) ((n) << 3 | 3)
 #define KERNEL_GS 0x12345000
 #define DESCRIPTOR_BASE 0x23456000UL
-#define FS_BASE 0x7f0011223000UL
-#define GS_BASE 0x7f0044556000UL
 
 /* Writes KERNEL_GS_BASE once, and reads it for ever. */
 GUEST_ASM(code_kernel_gs, 64,
 	  "mov $0xc0000102, %ecx\n mov $0x12345000, %eax\n xor %edx, %edx\n wrmsr\n"
 	  "1: out %al, $0x10\n mov $0xc0000102, %ecx\n rdmsr\n hlt\n jmp 1b");
-
-struct segments {
-	uint64_t ds, es, fs, gs, fs_base, gs_base;
-	uint64_t with_bases; /* those of FS and GS are not as the selectors have them */
-};
-
-static bool has_fsgsbase(void)
-{
-	return getauxval(AT_HWCAP2) & 2;
-}
 
 static uint32_t access_rights(uint32_t selector)
 {
@@ -76,29 +64,6 @@ static uint32_t access_rights(uint32_t selector)
 
 	asm("lar %2, %0" : "+r"(rights), "=@ccz"(valid) : "r"(selector));
 	return valid ? rights : 0;
-}
-
-/* Without FS there are no thread-local variables: nothing in between is C. */
-static long run_with_segments(const struct guest *g, struct segments *s)
-{
-	long ret = SYS_ioctl;
-
-	asm volatile("rdfsbase %%r12\n rdgsbase %%r13\n"
-		     "mov (%[s]), %%ds\n mov 8(%[s]), %%es\n"
-		     "mov 16(%[s]), %%fs\n mov 24(%[s]), %%gs\n"
-		     "cmpq $0, 48(%[s])\n je 1f\n"
-		     "mov 32(%[s]), %%r8\n wrfsbase %%r8\n mov 40(%[s]), %%r8\n wrgsbase %%r8\n"
-		     "1: syscall\n"
-		     "mov %%ds, %%r8\n mov %%r8, (%[s])\n mov %%es, %%r8\n mov %%r8, 8(%[s])\n"
-		     "mov %%fs, %%r8\n mov %%r8, 16(%[s])\n mov %%gs, %%r8\n mov %%r8, 24(%[s])\n"
-		     "rdfsbase %%r8\n mov %%r8, 32(%[s])\n rdgsbase %%r8\n mov %%r8, 40(%[s])\n"
-		     "xor %%r8d, %%r8d\n mov %%r8d, %%ds\n mov %%r8d, %%es\n"
-		     "mov %%r8d, %%fs\n mov %%r8d, %%gs\n"
-		     "wrfsbase %%r12\n wrgsbase %%r13"
-		     : "+a"(ret)
-		     : [s] "b"(s), "D"((long)g->vcpu), "S"((long)KVM_RUN), "d"(0L)
-		     : "rcx", "r8", "r11", "r12", "r13", "memory");
-	return ret;
 }
 
 static struct user_desc flat_data(int entry)
@@ -233,17 +198,7 @@ TEST_F(host, selectors_of_thread_local_segments_survive_a_run)
 
 /* --- the FPU -------------------------------------------------------------- */
 
-#define XSAVE_CW 0
-#define XSAVE_MXCSR 24
-#define XSAVE_ST0 32
-#define XSAVE_XMM0 160
-#define XSAVE_HEADER 512
-#define XSAVE_YMM0 576
-#define XSAVE_SIZE 832
 #define YMMS (16 * 32)
-/* Rounding towards zero and flushing to it, everything masked; 53 bits of precision. */
-#define HOST_MXCSR 0xff80
-#define HOST_CW 0x0e7f
 #define GUEST_MXCSR 0x5fc0
 #define GUEST_CW 0x077f
 #define GO_ON 0x7000
@@ -262,59 +217,6 @@ GUEST_ASM(code_fpu, 64,
 	  "out %al, $0x10\n" STORE_FPU(0x3400) "hlt\n" STORE_FPU(
 		  0x3800) "1: cmpb $0, 0x7000\n je 1b\n" STORE_FPU(0x3c00) "hlt");
 
-struct fpu {
-	uint8_t bytes[XSAVE_SIZE];
-} __attribute__((aligned(64)));
-
-/* KVM_RUN between the one and the other, then what was there before. */
-static long run_with_fpu(const struct guest *g, const struct fpu *before, struct fpu *after)
-{
-	static struct fpu own;
-	long ret;
-
-	asm volatile(
-		"mov $7, %%eax\n xor %%edx, %%edx\n"
-		"xsave64 (%[own])\n xrstor64 (%[before])\n"
-		"mov %[nr], %%eax\n syscall\n mov %%rax, %%r8\n"
-		"mov $7, %%eax\n xor %%edx, %%edx\n"
-		"xsave64 (%[after])\n xrstor64 (%[own])\n mov %%r8, %%rax"
-		: "=&a"(ret)
-		: [own] "r"(&own), [before] "r"(before), [after] "r"(after), [nr] "i"(SYS_ioctl),
-		  "D"((long)g->vcpu), "S"((long)KVM_RUN)
-		: "rcx", "rdx", "r8", "r11", "memory");
-	return ret;
-}
-
-static void fill(uint8_t *bytes, size_t size, uint8_t seed)
-{
-	for (size_t i = 0; i < size; i++)
-		bytes[i] = seed + i * 7;
-}
-
-static struct fpu fpu_of_host(uint8_t seed)
-{
-	struct fpu f = {};
-
-	*(uint16_t *)(f.bytes + XSAVE_CW) = HOST_CW;
-	*(uint32_t *)(f.bytes + XSAVE_MXCSR) = HOST_MXCSR;
-	f.bytes[4] = 0xff; /* no register of the x87 is empty */
-	for (int i = 0; i < 8; i++)
-		fill(f.bytes + XSAVE_ST0 + i * 16, 10, seed + i);
-	fill(f.bytes + XSAVE_XMM0, 256, seed);
-	fill(f.bytes + XSAVE_YMM0, 256, seed + 1);
-	f.bytes[XSAVE_HEADER] = 7;
-	return f;
-}
-
-#define EXPECT_HOST_FPU(before, after)                                       \
-	do {                                                                 \
-		const uint8_t *_b = (before).bytes, *_a = (after).bytes;     \
-		EXPECT_EQ(HOST_CW, *(uint16_t *)(_a + XSAVE_CW));            \
-		EXPECT_EQ(HOST_MXCSR, *(uint32_t *)(_a + XSAVE_MXCSR));      \
-		EXPECT_EQ(0, memcmp(_b + XSAVE_ST0, _a + XSAVE_ST0, 128));   \
-		EXPECT_EQ(0, memcmp(_b + XSAVE_XMM0, _a + XSAVE_XMM0, 256)); \
-		EXPECT_EQ(0, memcmp(_b + XSAVE_YMM0, _a + XSAVE_YMM0, 256)); \
-	} while (0)
 #define EXPECT_GUEST_FPU(at) \
 	EXPECT_EQ(0, memcmp(self->g.memory + DATA, self->g.memory + (at), YMMS + 8))
 
@@ -342,12 +244,12 @@ TEST_F(host, fpu_registers_of_process_and_guest_survive_each_other)
 	before = fpu_of_host(0x10);
 	ASSERT_EQ(0, run_with_fpu(&self->g, &before, &after));
 	ASSERT_EQ(KVM_EXIT_IO, self->g.run->exit_reason);
-	EXPECT_HOST_FPU(before, after);
+	EXPECT_TRUE(is_host_fpu(&before, &after));
 
 	before = fpu_of_host(0x20);
 	ASSERT_EQ(0, run_with_fpu(&self->g, &before, &after));
 	ASSERT_EQ(KVM_EXIT_HLT, self->g.run->exit_reason);
-	EXPECT_HOST_FPU(before, after);
+	EXPECT_TRUE(is_host_fpu(&before, &after));
 	EXPECT_GUEST_FPU(DATA + 0x400);
 
 	/* The guest waits for a byte that nobody writes. */
@@ -357,14 +259,14 @@ TEST_F(host, fpu_registers_of_process_and_guest_survive_each_other)
 	ASSERT_EQ(-EINTR, run_with_fpu(&self->g, &before, &after));
 	ASSERT_EQ(-EINTR, run_with_fpu(&self->g, &before, &after));
 	ASSERT_EQ(0, setitimer(ITIMER_REAL, &never, NULL));
-	EXPECT_HOST_FPU(before, after);
+	EXPECT_TRUE(is_host_fpu(&before, &after));
 	EXPECT_GUEST_FPU(DATA + 0x800);
 
 	self->g.memory[GO_ON] = 1;
 	before = fpu_of_host(0x40);
 	ASSERT_EQ(0, run_with_fpu(&self->g, &before, &after));
 	ASSERT_EQ(KVM_EXIT_HLT, self->g.run->exit_reason);
-	EXPECT_HOST_FPU(before, after);
+	EXPECT_TRUE(is_host_fpu(&before, &after));
 	EXPECT_GUEST_FPU(DATA + 0xc00);
 }
 
