@@ -9,7 +9,6 @@
 #include <linux/kvm.h>
 #include <linux/percpu.h>
 #include <linux/types.h>
-#include <linux/version.h>
 #include <asm/cpufeature.h>
 #include <asm/nospec-branch.h>
 
