@@ -131,6 +131,9 @@ static struct df_vcpu *vcpu_alloc(struct df_vm *vm, u32 id)
 	return vcpu;
 }
 
+/* But for what debugs locks, which is in it. */
+static_assert(IS_ENABLED(CONFIG_DEBUG_SPINLOCK) || sizeof(struct df_vcpu) <= PAGE_SIZE);
+
 int df_vcpu_create(struct df_vm *vm, unsigned long id)
 {
 	struct df_vcpu *vcpu;

@@ -144,6 +144,9 @@ static const struct file_operations vm_fops = {
 	.llseek		= noop_llseek,
 };
 
+/* But for what debugs locks, which is in it. */
+static_assert(IS_ENABLED(CONFIG_DEBUG_SPINLOCK) || sizeof(struct df_vm) <= 8 * PAGE_SIZE);
+
 int df_vm_create(void)
 {
 	struct df_vm *vm;
